@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The snapshot of a configuration file: an immutable tree in one arena, counted.  Filled by the
+ * schema (schema.c), read by every layer above.  Times in milliseconds, sizes in bytes.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/address.h"
+#include "base/str.h"
+
+struct arena;
+struct table;
+
+/* "$client_ip" and literals, compiled: see template_vars in template.c for the names. */
+enum template_var {
+	TEMPLATE_LITERAL,
+	TEMPLATE_CLIENT_IP,		/* the client after trusted_proxies */
+	TEMPLATE_PEER_IP,		/* who opened the connection */
+	TEMPLATE_HOST,			/* Host without port */
+	TEMPLATE_AUTHORITY,		/* Host as sent */
+	TEMPLATE_REQUEST_URI,		/* target in origin form, with query */
+	TEMPLATE_PATH,
+	TEMPLATE_QUERY,			/* without "?" */
+	TEMPLATE_SCHEME,		/* http or https */
+	TEMPLATE_METHOD,
+	TEMPLATE_REQUEST_ID,
+	TEMPLATE_SERVER,		/* address of the chosen server, empty before */
+	TEMPLATE_STATUS,
+	TEMPLATE_FIELD,			/* $http_NAME: request field, _ stands for - */
+};
+struct template_part {
+	enum template_var var;
+	struct str        text;		/* the literal, or the field name of TEMPLATE_FIELD */
+};
+struct template {
+	struct template_part *parts;
+	size_t                n;
+};
+
+struct listen_conf {
+	struct address address;
+};
+
+struct status_set {
+	uint64_t bits[10];		/* status - 0 .. 639 */
+	bool     error;
+	bool     timeout;
+};
+static inline bool
+status_set_has(const struct status_set *s, int status)
+{
+	return status >= 0 && status < 640 && (s->bits[status / 64] >> (status % 64) & 1);
+}
+
+/* Where the key of a hash balancer (later of a limiter) comes from. */
+enum key_source { KEY_CLIENT_IP, KEY_HEADER, KEY_COOKIE, KEY_QUERY, KEY_PATH };
+struct key_conf {
+	enum key_source source;
+	struct str      name;		/* of the header, cookie or query argument */
+};
+
+enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUESTS, BALANCE_IP_HASH, BALANCE_HASH };
+
+struct server_conf {
+	struct address address;
+	unsigned       weight;		/* thousandths: 1.2 is 1200; 1..1000000 */
+	bool           backup;
+	bool           down;
+	unsigned       max_fails;	/* 0: never ejected; the upstream's unless set here */
+	msec           fail_timeout;
+};
+
+struct upstream_conf {
+	struct str          name;
+	enum balance_kind   balance;
+	struct key_conf     hash;
+	unsigned            bound;	/* hash: percent of the fair share, 0: no bound; 125 is 1.25 */
+	unsigned            prefix4, prefix6;	/* ip_hash */
+	struct server_conf *servers;
+	size_t              n_servers;
+	unsigned            max_fails;
+	msec                fail_timeout;
+	struct status_set   fail_on;
+	struct {
+		unsigned          tries;	/* attempts in all, 1: no retry */
+		struct status_set on;
+		bool              non_idempotent;
+		uint64_t          keep_body;
+	} retry;
+	struct { unsigned idle; msec timeout; } keepalive;
+	struct { msec connect, first_byte, idle, send, total; } timeouts;	/* total 0: none */
+	bool                finish_on_abort;	/* on_client_abort: finish */
+};
+
+struct header_rule { struct str name; struct template value; };
+struct header_rules {
+	struct header_rule *set;    size_t n_set;
+	struct header_rule *add;    size_t n_add;
+	struct str         *remove; size_t n_remove;
+};
+
+enum route_action { ROUTE_UPSTREAM, ROUTE_RESPOND, ROUTE_REDIRECT };
+struct route_conf {
+	struct str           name;	/* for log and metrics: "name:" or the path as written */
+	bool                 is_exact;	/* exact: or path: (prefix on a segment boundary) */
+	struct str           path;
+	struct str          *hosts;    size_t n_hosts;	/* lower case; "*.x" is a wildcard; none: any */
+	struct str          *methods;  size_t n_methods;	/* none: any */
+	enum route_action    action;
+	const struct upstream_conf *upstream;
+	struct { unsigned status; struct str body, type; } respond;
+	struct { struct template to; unsigned status; } redirect;
+	struct header_rules  request_headers, response_headers;
+	uint64_t             max_body;
+};
+
+struct client_conf {
+	msec     header_timeout, body_timeout, keepalive_timeout, send_timeout;
+	uint64_t max_head;
+	unsigned max_connections;
+	bool     keep_underscore;	/* underscores_in_headers: fields with "_" pass */
+};
+
+enum log_format { LOG_JSON, LOG_COMBINED, LOG_CUSTOM };
+struct access_log_conf {
+	struct str      path;		/* "stdout", "stderr", "off" or a file */
+	enum log_format kind;
+	struct str      format;		/* of LOG_CUSTOM, as written */
+};
+
+struct config {
+	unsigned               refs;
+	struct arena          *arena;
+	struct listen_conf    *listen;          size_t n_listen;
+	struct network        *trusted_proxies; size_t n_trusted;
+	struct upstream_conf  *upstreams;       size_t n_upstreams;
+	struct route_conf     *routes;          size_t n_routes;
+	struct client_conf     client;
+	struct access_log_conf access_log;
+	msec                   drain_timeout;
+};
+
+/* What was found in a file: complete lines "FILE:LINE:COLUMN: path: what, what would be right". */
+struct report {
+	struct arena *arena;
+	struct str   *lines;
+	size_t        n, cap;		/* n counts all, also warnings */
+	size_t        n_errors;
+};
+void report_init(struct report *);
+void report_fini(struct report *);
+/* Writes every line to out. */
+void report_print(const struct report *, FILE *out);
+
+/*
+ * Reads, checks and seals a file.  NULL when anything is wrong; every error found (not just the
+ * first) is then in the report.  The caller owns one reference.
+ */
+struct config *config_load(const char *path, struct report *);
+/* The same from text; name stands for the file in messages. */
+struct config *config_parse(struct str text, const char *name, struct report *);
+/* The configuration of "weir --listen L --to A,B": builds text and parses it. */
+struct config *config_from_arguments(const char *listen, const char *to, struct report *);
+struct config *config_ref(struct config *);
+void config_unref(struct config *);
+/* The whole effective configuration as YAML (weir -T); what is printed parses to the same tree. */
+void config_print(const struct config *, FILE *out);
+/* The reference made from the schema: every key, its default, bounds and help (conf/reference.yaml). */
+void config_print_reference(FILE *out);
+
+/* Compiles "$name" / "${name}" / "$$"; false with *why when a name is unknown. */
+bool template_compile(struct arena *, struct str text, struct template *out, const char **why);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One socket, as bytes in and bytes out with back-pressure.  Nobody above net/ sees a descriptor.
+ *
+ * Reading goes into the loop's scratch block; only what the owner leaves unconsumed is kept in the
+ * connection.  Writing is gathered during an event and goes out with one writev at its end; only
+ * what the kernel refuses is kept.  Events come from the loop only, never from inside a call.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "base/end.h"
+#include "base/str.h"
+
+struct address;
+struct conn;
+struct loop;
+
+struct conn_events {
+	void (*on_open)(void *owner);		/* connected (not for accepted ones) */
+	void (*on_data)(void *owner);		/* conn_in() grew */
+	void (*on_eof)(void *owner);		/* the peer sends no more; what it sent was delivered */
+	void (*on_drain)(void *owner);		/* conn_backlog() fell under the low mark */
+	void (*on_close)(void *owner, enum end);/* dead: END_RESET, END_CONNECT_FAILED; conn_close it */
+};
+
+TAILQ_HEAD(conn_list, conn);
+
+void conn_module_init(void);
+void conn_module_fini(void);
+
+/* Takes over an accepted, non-blocking descriptor. */
+struct conn *conn_accept(struct loop *, int fd, const struct conn_events *, void *owner);
+/* Starts to connect; on_open or on_close follows, from the loop.  Never NULL. */
+struct conn *conn_connect(struct loop *, const struct sockaddr *, socklen_t,
+    const struct conn_events *, void *owner);
+/* Hands the connection to another owner. */
+void conn_set_owner(struct conn *, const struct conn_events *, void *owner);
+
+/* The bytes received and not consumed; valid until the event ends. */
+struct str conn_in(struct conn *);
+void conn_consume(struct conn *, size_t n);
+/* Stops (resumes) reading.  Resuming delivers what is there, from the loop. */
+void conn_hold(struct conn *, bool);
+/* Has on_data called again, from the loop, when unconsumed bytes are there. */
+void conn_kick(struct conn *);
+
+/*
+ * Sends the bytes.  They must stay valid until the current event ends (scratch, arena, static): the
+ * connection copies only what the kernel does not take then.
+ */
+void conn_write(struct conn *, struct str);
+/* The same for bytes that go away sooner. */
+void conn_write_copy(struct conn *, struct str);
+/* Room for n bytes that stay valid until the current event ends, for conn_write. */
+char *conn_scratch(struct conn *, size_t n);
+/* Bytes written and not yet taken by the kernel. */
+size_t conn_backlog(const struct conn *);
+/* on_drain comes when the backlog, once over high, falls to low. */
+void conn_set_marks(struct conn *, size_t high, size_t low);
+/* What still waits in the gather of this event goes to the kernel now. */
+void conn_flush(struct loop *);
+
+/* FIN after what is written. */
+void conn_shutdown(struct conn *);
+/* Silence now, descriptor closed now (backlog lost), memory at the end of the turn. */
+void conn_close(struct conn *);
+/* The same with RST, so that the peer can tell it from an end. */
+void conn_abort(struct conn *);
+/*
+ * Silence now; what is written is still sent (at most for linger milliseconds), then FIN, then what
+ * the peer sends is read and dropped until its FIN or the time is over: so that an answer given
+ * before the request was read is not lost to a RST (RFC 9112 9.6).
+ */
+void conn_close_gently(struct conn *, msec linger);
+
+/* Microseconds of CLOCK_MONOTONIC are not kept; bytes are. */
+uint64_t conn_bytes_in(const struct conn *);
+uint64_t conn_bytes_out(const struct conn *);
+bool conn_saw_eof(const struct conn *);
+const struct sockaddr *conn_peer(const struct conn *);
+/* The address the peer connected to; asked of the kernel on first use. */
+const struct sockaddr *conn_local(struct conn *);
+/* Number of open connections, closing ones included. */
+size_t conn_count(void);
+
+/* For the one list a connection may be in (idle of a backend, clients of a worker). */
+void conn_list_init(struct conn_list *);
+void conn_list_add(struct conn_list *, struct conn *);		/* at the head */
+void conn_list_remove(struct conn_list *, struct conn *);
+struct conn *conn_list_first(const struct conn_list *);
+struct conn *conn_list_last(const struct conn_list *);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A live server by identity (its address): health, load, idle connections.  Found or made in a
+ * registry, counted by the pools (and attempts) that use it, so that it survives a reload.  Knows no
+ * pool and no exchange; the rules it is judged by are arguments.
+ */
+#ifndef UPSTREAM_BACKEND_H
+#define UPSTREAM_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/str.h"
+#include "base/table.h"
+#include "net/conn.h"
+#include "net/loop.h"
+
+#define BACKEND_MAX_FAILS 64
+
+enum backend_health { BACKEND_UP, BACKEND_EJECTED, BACKEND_TRIAL };
+
+struct backend_stats {
+	uint64_t picked, failed, ejected, reused, opened;
+};
+
+struct backend_registry {
+	struct loop *loop;
+	struct table by_identity;
+};
+
+struct backend {
+	unsigned magic, refs;
+	struct backend_registry *registry;
+	struct str     identity;	/* address->text, own memory */
+	struct address address;		/* own memory; sa valid when is_resolved */
+	bool           is_resolved;
+	unsigned       inflight;	/* exchanges that were given this server */
+	/* passive health */
+	msec           fails[BACKEND_MAX_FAILS];	/* times of the last failures, a ring */
+	unsigned       fails_at, n_fails;
+	msec           ejected_until;	/* 0: not ejected */
+	bool           on_trial;	/* one exchange is testing it after its ejection */
+	/* idle connections, most recently used first */
+	struct conn_list idle;
+	unsigned       n_idle;
+	struct backend_stats stats;
+};
+
+void backend_registry_init(struct backend_registry *, struct loop *);
+void backend_registry_fini(struct backend_registry *);
+size_t backend_registry_count(const struct backend_registry *);
+
+/* The backend of that address, found or made; the caller owns a reference. */
+struct backend *backend_get(struct backend_registry *, const struct address *);
+struct backend *backend_ref(struct backend *);
+/* The last one closes the idle connections and frees it. */
+void backend_unref(struct backend *);
+
+/* --- passive health (BEHAVIOUR.md 7); now is monotonic ------------------------------------- */
+enum backend_health backend_health(const struct backend *, msec now);
+/* BACKEND_UP, or ejected time over and nobody on trial: may be picked. */
+bool backend_is_available(const struct backend *, msec now);
+/* An exchange was given this server: counts it in flight; takes the trial when one is due. */
+void backend_begin(struct backend *, msec now, bool *is_trial);
+/* It is over with this server. */
+void backend_done(struct backend *, bool is_trial);
+/* Verdicts, at most one an attempt.  A success restores a server on trial; failures within a sliding
+ * fail_timeout eject; max_fails 0 never ejects.  Only on ejection and recovery a line is logged. */
+void backend_success(struct backend *, msec now, bool is_trial);
+void backend_failure(struct backend *, msec now, bool is_trial, unsigned max_fails, msec fail_timeout,
+    const char *why);
+
+/* --- idle connections ------------------------------------------------------------------------ */
+/* Takes the connection over.  Closed at once when limit connections are idle already; closed when it
+ * becomes readable, ends, or timeout has passed (lazily, by one timer a backend). */
+void backend_park(struct backend *, struct conn *, unsigned limit, msec timeout);
+/* The most recently parked connection, or NULL; its owner is to be set anew. */
+struct conn *backend_unpark(struct backend *);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The servers of one upstream in one generation: members with weights over counted backends, the
+ * balancer and its state.  Decides who serves; moves no bytes.
+ */
+#ifndef UPSTREAM_POOL_H
+#define UPSTREAM_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/end.h"
+#include "config/config.h"
+#include "upstream/backend.h"
+
+struct balancer_ops;
+
+#define POOL_MAX_SERVERS 64		/* a bit each in pick.tried */
+
+/* All a balancer may know. */
+struct pick {
+	uint64_t hash;			/* of the configured key, or of the masked client address */
+	uint64_t tried;			/* members already tried by this exchange, a bit each */
+	msec     now;
+};
+
+struct member {
+	struct backend           *backend;	/* counted */
+	const struct server_conf *conf;
+	uint64_t                  weight;	/* integer: thousandths over their gcd in the pool */
+	int64_t                   current;	/* smooth round robin */
+	uint64_t                  seed;		/* hash of the identity, for rendezvous */
+};
+
+struct pool {
+	const struct upstream_conf *conf;
+	const struct balancer_ops  *balancer;
+	struct member              *members;
+	size_t                      n_members;
+	unsigned                    inflight;	/* over all members, of this pool */
+};
+
+struct balancer_ops {
+	const char *name;		/* the word in the config */
+	/* The index of the choice among the members whose bit is set in eligible (never 0). */
+	size_t (*pick)(struct pool *, const struct pick *, uint64_t eligible);
+};
+
+/* The table, by enum balance_kind. */
+const struct balancer_ops *balancer_of(enum balance_kind);
+
+/* Fills a pool from its configuration; backends come from the registry. */
+void pool_init(struct pool *, const struct upstream_conf *, struct backend_registry *);
+void pool_fini(struct pool *);
+
+/* One attempt of an exchange on a server; embedded in the exchange. */
+struct attempt {
+	struct pool    *pool;
+	struct member  *member;		/* NULL: none */
+	struct backend *backend;	/* counted while the attempt lasts */
+	bool            is_trial;
+	bool            is_judged;	/* a verdict was given */
+};
+/*
+ * Chooses a server: available and not tried; primaries before backups; when every untried member is
+ * ejected fails open to the one whose ejection ends first (never to one that is configured down).
+ * Marks it in pick->tried, counts it in flight.  False when all were tried or down.
+ */
+bool pool_pick(struct pool *, struct pick *, struct attempt *);
+/* The good head of an answer, or a failure with its log word; the first verdict counts. */
+void attempt_success(struct attempt *, msec now);
+void attempt_failure(struct attempt *, msec now, const char *why);
+/* The attempt is over: in-flight counts fall, the trial (if not judged) is free for the next. */
+void attempt_done(struct attempt *);
+/* 64-bit hash of a key for pick.hash. */
+uint64_t pool_hash_key(struct str key);
+uint64_t pool_hash_ip(const struct upstream_conf *, const struct ip *client);
+
+#endif

@@ -80,13 +80,15 @@ void conn_abort(struct conn *);
  */
 void conn_close_gently(struct conn *, msec linger);
 
-/* Microseconds of CLOCK_MONOTONIC are not kept; bytes are. */
 uint64_t conn_bytes_in(const struct conn *);
 uint64_t conn_bytes_out(const struct conn *);
 bool conn_saw_eof(const struct conn *);
 const struct sockaddr *conn_peer(const struct conn *);
 /* The address the peer connected to; asked of the kernel on first use. */
 const struct sockaddr *conn_local(struct conn *);
+/* A time its owner wants to remember with it (when it was parked). */
+void conn_set_stamp(struct conn *, msec);
+msec conn_stamp(const struct conn *);
 /* Number of open connections, closing ones included. */
 size_t conn_count(void);
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+# weir: "make help" lists the targets.
+
+CC	?= cc
+PREFIX	?= /usr/local
+DESTDIR	?=
+NEED	:= tests/need.sh
+PYTHON	:= /usr/bin/python3
+
+# The flavour: release (hardened), san (address + undefined), or what FLAVOUR says.
+ifeq ($(SAN),1)
+FLAVOUR	:= san
+OPT	:= -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Werror
+else
+FLAVOUR	:= release
+OPT	:= -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -fcf-protection
+LINKOPT	:= -pie -Wl,-z,relro,-z,now
+endif
+B	:= build/$(FLAVOUR)
+
+# llhttp: Debian 13 has a library, Debian 12 the C sources (in node-llhttp).
+LLHTTP_DIR	?= /usr/share/llhttp
+ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
+LLHTTP_CFLAGS	:= $(shell pkg-config --cflags libllhttp)
+LLHTTP_LIBS	:= $(shell pkg-config --libs libllhttp)
+else
+LLHTTP_CFLAGS	:= -isystem /usr/share/include/llhttp
+LLHTTP_OBJ	:= $(patsubst %,$(B)/llhttp/%.o,api http llhttp)
+endif
+
+PKGS	:= libevent_core yaml-0.1
+WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
+	   -Wpointer-arith -Wvla -Wimplicit-fallthrough
+CFLAGS	?=
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DLLHTTP_STRICT_MODE=1 -Iinclude $(WARN) $(OPT) \
+	   $(LLHTTP_CFLAGS) $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
+LIBS	= $(shell pkg-config --libs $(PKGS)) $(LLHTTP_LIBS) -lm
+
+SRC	:= $(wildcard src/*/*.c)
+LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHTTP_OBJ)
+UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+
+.PHONY: all help test unit blackbox lint demo demo-stop bench fuzz clean need-% build programs
+
+all: need-build		## build the daemon and the demo's model instance (installs what is missing)
+	@$(MAKE) --no-print-directory build
+
+help:			## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+# What is missing is installed from Debian's packages, before make looks for headers.
+need-%:
+	@sh $(NEED) $*
+
+build: $(B)/weir $(B)/model
+
+$(B)/weir: $(B)/src/daemon/main.o $(B)/libweir.a
+	$(CC) $(OPT) $(LINKOPT) -o $@ $^ $(LIBS)
+
+$(B)/libweir.a: $(LIBOBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/src/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Not our code: no warnings of ours.
+$(B)/llhttp/%.o: $(LLHTTP_DIR)/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -DLLHTTP_STRICT_MODE=1 -w $(OPT) $(LLHTTP_CFLAGS) -c -o $@ $<
+
+$(B)/unit/%: tests/unit/%.c $(B)/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(B)/libweir.a $(LIBS) -lcmocka
+
+$(B)/model: $(wildcard bench/model/*.c) $(wildcard bench/model/*.h) $(wildcard bench/model/*.html)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $(filter %.c,$^) $(LIBS)
+
+programs: build $(UNIT)
+
+test: need-test		## lint, unit and black-box tests under ASan and UBSan
+	@$(MAKE) --no-print-directory SAN=1 programs
+	@$(PYTHON) tests/run.py --build build/san $(if $(T),-k $(T))
+
+unit: need-test		## the unit tests alone
+	@$(MAKE) --no-print-directory SAN=1 programs
+	@$(PYTHON) tests/run.py --build build/san -k unit
+
+blackbox: need-test	## black-box tests, T=d_reload for one folder
+	@$(MAKE) --no-print-directory SAN=1 programs
+	@$(PYTHON) tests/run.py --build build/san -k $(or $(T),blackbox)
+
+lint: need-test		## layers, banned functions, formatting
+	@$(PYTHON) tests/run.py --build build/san -k lint
+
+demo: need-demo		## four model instances and weir in front; Ctrl-C ends it
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) bench/demo.py
+
+demo-stop:		## ends a running demo
+	@$(PYTHON) bench/demo.py --stop
+
+bench: need-bench	## weir, nginx and HAProxy side by side (bench/README)
+	@$(MAKE) --no-print-directory build
+	@sh bench/run.sh
+
+clean:			## remove what was built
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -35,8 +35,9 @@ TAILQ_HEAD(conn_list, conn);
 void conn_module_init(void);
 void conn_module_fini(void);
 
-/* Takes over an accepted, non-blocking descriptor. */
-struct conn *conn_accept(struct loop *, int fd, const struct conn_events *, void *owner);
+/* Takes over an accepted, non-blocking descriptor of the peer. */
+struct conn *conn_accept(struct loop *, int fd, const struct sockaddr *peer, socklen_t len,
+    const struct conn_events *, void *owner);
 /* Starts to connect; on_open or on_close follows, from the loop.  Never NULL. */
 struct conn *conn_connect(struct loop *, const struct sockaddr *, socklen_t,
     const struct conn_events *, void *owner);
@@ -60,7 +61,7 @@ void conn_write(struct conn *, struct str);
 void conn_write_copy(struct conn *, struct str);
 /* Room for n bytes that stay valid until the current event ends, for conn_write. */
 char *conn_scratch(struct conn *, size_t n);
-/* Bytes written and not yet taken by the kernel. */
+/* Bytes the kernel did not take so far (what this event wrote is not among them yet). */
 size_t conn_backlog(const struct conn *);
 /* on_drain comes when the backlog, once over high, falls to low. */
 void conn_set_marks(struct conn *, size_t high, size_t low);
@@ -74,18 +75,20 @@ void conn_close(struct conn *);
 /* The same with RST, so that the peer can tell it from an end. */
 void conn_abort(struct conn *);
 /*
- * Silence now; what is written is still sent (at most for linger milliseconds), then FIN, then what
- * the peer sends is read and dropped until its FIN or the time is over: so that an answer given
- * before the request was read is not lost to a RST (RFC 9112 9.6).
+ * Silence now; what is written is still sent, then FIN, then the descriptor is closed; all of it
+ * within limit milliseconds.  With await_peer what the peer sends is read and dropped until its FIN,
+ * so that an answer given before the request was read is not lost to a RST (RFC 9112 9.6).
  */
-void conn_close_gently(struct conn *, msec linger);
+void conn_close_gently(struct conn *, msec limit, bool await_peer);
 
 uint64_t conn_bytes_in(const struct conn *);
 uint64_t conn_bytes_out(const struct conn *);
+/* Monotonic time when bytes last came or were taken by the kernel. */
+msec conn_progress(const struct conn *);
+/* The peer sent its FIN, or is gone. */
 bool conn_saw_eof(const struct conn *);
+/* Who is at the other end; only the family is kept of a unix address. */
 const struct sockaddr *conn_peer(const struct conn *);
-/* The address the peer connected to; asked of the kernel on first use. */
-const struct sockaddr *conn_local(struct conn *);
 /* A time its owner wants to remember with it (when it was parked). */
 void conn_set_stamp(struct conn *, msec);
 msec conn_stamp(const struct conn *);

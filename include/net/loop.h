@@ -23,6 +23,7 @@ struct task {
 	void (*run)(void *arg);
 	void  *arg;
 	bool   is_queued;
+	unsigned pass;			/* the second pass it belongs to */
 	TAILQ_ENTRY(task) entry;
 };
 

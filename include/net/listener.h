@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listening sockets by address: found or made in a registry, counted by the generations that name
+ * them, so that a reload keeps those that stay.  Accepts with a budget; out of descriptors it pauses
+ * and comes back by itself.
+ */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/address.h"
+#include "base/log.h"
+#include "base/table.h"
+
+struct conn;
+struct listener;
+struct loop;
+
+/* A client is there: fd is non-blocking and the callee's.  port is that of the listener. */
+typedef void listener_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t len,
+    const struct listener *);
+
+struct listener_registry {
+	struct loop     *loop;
+	struct table     by_address;
+	listener_accept *on_accept;
+	void            *arg;
+	bool             is_paused;	/* max_connections reached */
+};
+
+void listener_registry_init(struct listener_registry *, struct loop *, listener_accept *, void *arg);
+void listener_registry_fini(struct listener_registry *);
+/* Stops (resumes) accepting on all of them; what waits in the kernel's queue stays there. */
+void listener_registry_pause(struct listener_registry *, bool);
+size_t listener_registry_count(const struct listener_registry *);
+
+/* The listener of that address, found or bound; NULL with *err when it cannot be bound. */
+struct listener *listener_get(struct listener_registry *, const struct address *, struct err *);
+/* The last one closes it (and removes the path of a unix socket). */
+void listener_unref(struct listener *);
+uint16_t listener_port(const struct listener *);
+bool listener_is_unix(const struct listener *);
+
+#endif

@@ -1,0 +1,843 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One socket: bytes in, bytes out, back-pressure.
+ *
+ * Registered once with the poller, edge-triggered, for everything: the steady state has no epoll_ctl.
+ * A read that does not fill its buffer has drained the socket, so no second recv learns EAGAIN.
+ * Bytes are read into one scratch block of the loop and written from where they lie; memory of its
+ * own a connection has only for what an owner left unread or the kernel did not take.
+ *
+ * Invariant: owners are called from the loop only, never from inside a call they made: what such a
+ * call finds out is remembered and told by a task in the second pass of the turn.
+ */
+#include "net/conn.h"
+
+#include <sys/uio.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <event2/buffer.h>
+
+#include "base/log.h"
+#include "base/slab.h"
+#include "net/loop_private.h"
+
+enum {
+	READ_SCRATCH = 128 * 1024,	/* one recv takes at most this */
+	WRITE_SCRATCH = 128 * 1024,	/* heads and small pieces of one event */
+	KEEP_MAX = 64 * 1024,		/* unconsumed bytes kept; beyond it we stop reading */
+	READS_PER_EVENT = 4,		/* then others have their turn */
+	GATHER_MAX = 64,		/* pieces in one writev */
+	CONN_MAGIC = 0x636f6e6e
+};
+
+struct conn {
+	unsigned magic;
+	int      fd;
+	struct loop *loop;
+	const struct conn_events *events;
+	void    *owner;
+	struct event event;
+	struct task task;
+	enum end error;			/* to be told by the task; END_OK: none */
+	bool connecting;
+	bool held;			/* the owner does not want to be given bytes */
+	bool may_read;			/* the kernel may have more than we have read */
+	bool saw_rdhup;			/* a FIN is there or on its way behind the bytes */
+	bool saw_eof;			/* and was read */
+	bool eof_told;
+	bool kicked;
+	bool wants_fin;
+	bool fin_sent;
+	bool over_high;
+	bool gentle;			/* closing: nobody's, bytes in are dropped */
+	bool awaits_peer;		/* gentle: until the peer's FIN */
+	bool in_event;
+	char    *kept;			/* unconsumed bytes that outlived their event */
+	size_t   n_kept;
+	struct str view;		/* unconsumed bytes now: in scratch or in kept */
+	struct evbuffer *out;		/* what the kernel did not take */
+	size_t   high, low;
+	uint64_t bytes_in, bytes_out;
+	msec     stamp;
+	msec     progress;		/* when bytes last moved */
+	bool     write_dead;		/* the kernel takes no more; what came before may still be read */
+	struct deadline *linger;	/* of a gentle close */
+	union {
+		struct sockaddr     sa;
+		struct sockaddr_in  in;
+		struct sockaddr_in6 in6;
+	} peer;
+	TAILQ_ENTRY(conn) entry;	/* in its owner's list, or in io->closing */
+};
+
+struct spill {				/* write scratch beyond the block, freed after the event */
+	struct spill *next;
+	char bytes[];
+};
+
+struct conn_io {
+	char  *read;
+	char  *write;
+	size_t write_used;
+	struct spill *spills;
+	struct conn *gather;		/* whose pieces these are */
+	struct iovec pieces[GATHER_MAX];
+	int    n_pieces;
+	size_t n_bytes;
+	struct conn_list closing;
+};
+
+static struct slab conns;
+
+static void on_event(evutil_socket_t, short, void *);
+static void on_task(void *);
+static void read_some(struct conn *);
+static void settle(struct conn *);
+
+void
+conn_module_init(void)
+{
+	slab_init(&conns, "conn", sizeof(struct conn));
+}
+
+void
+conn_module_fini(void)
+{
+	slab_fini(&conns);
+}
+
+size_t
+conn_count(void)
+{
+	return conns.live;
+}
+
+struct conn_io *
+conn_io_new(void)
+{
+	struct conn_io *io = calloc(1, sizeof(*io));
+
+	check(io != NULL);
+	io->read = malloc(READ_SCRATCH);
+	io->write = malloc(WRITE_SCRATCH);
+	check(io->read != NULL && io->write != NULL);
+	TAILQ_INIT(&io->closing);
+	return io;
+}
+
+void
+conn_io_free(struct conn_io *io)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&io->closing)) != NULL)
+		conn_close(c);
+	free(io->read);
+	free(io->write);
+	free(io);
+}
+
+/* --- birth ------------------------------------------------------------------------------------ */
+
+static struct conn *
+new_conn(struct loop *loop, int fd, const struct conn_events *events, void *owner)
+{
+	struct conn *c = slab_take(&conns);
+
+	c->magic = CONN_MAGIC;
+	c->fd = fd;
+	c->loop = loop;
+	c->events = events;
+	c->owner = owner;
+	c->high = SIZE_MAX;
+	c->progress = clock_now();
+	task_init(&c->task, on_task, c);
+	return c;
+}
+
+static void
+watch(struct conn *c)
+{
+	event_assign(&c->event, c->loop->base, c->fd,
+	    EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, c);
+	event_add(&c->event, NULL);
+}
+
+static void
+set_peer(struct conn *c, const struct sockaddr *sa, socklen_t len)
+{
+	if (sa->sa_family == AF_INET || sa->sa_family == AF_INET6)
+		memcpy(&c->peer, sa, len < sizeof(c->peer) ? len : sizeof(c->peer));
+	else
+		c->peer.sa.sa_family = AF_UNIX;
+}
+
+struct conn *
+conn_accept(struct loop *loop, int fd, const struct sockaddr *peer, socklen_t len,
+    const struct conn_events *events, void *owner)
+{
+	struct conn *c = new_conn(loop, fd, events, owner);
+
+	set_peer(c, peer, len);
+	watch(c);
+	return c;
+}
+
+/* errno of a failed connect to the end an owner understands. */
+static enum end
+connect_end(int error)
+{
+	return error == ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED;
+}
+
+static void
+fail(struct conn *c, enum end why)
+{
+	if (c->error != END_OK)
+		return;
+	c->error = why;
+	loop_defer(c->loop, &c->task);
+}
+
+struct conn *
+conn_connect(struct loop *loop, const struct sockaddr *sa, socklen_t len,
+    const struct conn_events *events, void *owner)
+{
+	struct conn *c;
+	int fd, one = 1;
+
+	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c = new_conn(loop, fd, events, owner);
+	c->connecting = true;
+	set_peer(c, sa, len);
+	if (fd < 0) {
+		log_warn("cannot make a socket to a server: %s", strerror(errno));
+		fail(c, END_CONNECT_FAILED);
+		return c;
+	}
+	if (sa->sa_family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, sa, len) != 0 && errno != EINPROGRESS)
+		fail(c, connect_end(errno));
+	else
+		watch(c);
+	return c;
+}
+
+void
+conn_set_owner(struct conn *c, const struct conn_events *events, void *owner)
+{
+	check(c->magic == CONN_MAGIC);
+	c->events = events;
+	c->owner = owner;
+}
+
+/* --- death ------------------------------------------------------------------------------------ */
+
+static void
+drop_gather(struct conn *c)
+{
+	struct conn_io *io = c->loop->io;
+
+	if (io->gather != c)
+		return;
+	io->gather = NULL;
+	io->n_pieces = 0;
+	io->n_bytes = 0;
+}
+
+void
+conn_close(struct conn *c)
+{
+	check(c->magic == CONN_MAGIC);
+	if (c->gentle)
+		TAILQ_REMOVE(&c->loop->io->closing, c, entry);
+	drop_gather(c);
+	loop_cancel(c->loop, &c->task);
+	if (c->linger != NULL) {
+		deadline_fini(c->linger);
+		free(c->linger);
+	}
+	if (c->fd >= 0) {
+		if (event_initialized(&c->event))
+			event_del(&c->event);
+		close(c->fd);
+	}
+	if (c->out != NULL)
+		evbuffer_free(c->out);
+	free(c->kept);
+	c->fd = -1;
+	c->events = NULL;
+	c->magic = 0;
+	slab_give(&conns, c);
+}
+
+void
+conn_abort(struct conn *c)
+{
+	struct linger now = { 1, 0 };
+
+	if (c->fd >= 0)
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	conn_close(c);
+}
+
+static void
+on_linger(void *arg)
+{
+	conn_close(arg);
+}
+
+void
+conn_close_gently(struct conn *c, msec limit, bool await_peer)
+{
+	check(c->magic == CONN_MAGIC);
+	if (c->error != END_OK || c->fd < 0) {
+		conn_close(c);
+		return;
+	}
+	c->events = NULL;
+	c->gentle = true;
+	c->awaits_peer = await_peer;
+	c->wants_fin = true;
+	c->held = false;
+	c->view = STR_NONE;
+	TAILQ_INSERT_TAIL(&c->loop->io->closing, c, entry);
+	c->linger = malloc(sizeof(*c->linger));
+	check(c->linger != NULL);
+	deadline_init(c->linger, c->loop, on_linger, c);
+	deadline_arm(c->linger, limit > 0 ? limit : 1);
+	loop_defer(c->loop, &c->task);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+size_t
+conn_backlog(const struct conn *c)
+{
+	return c->out != NULL ? evbuffer_get_length(c->out) : 0;
+}
+
+/* What is left of the gather after the kernel took n bytes of it is kept. */
+static void
+keep_rest(struct conn *c, size_t n)
+{
+	struct conn_io *io = c->loop->io;
+	int i;
+
+	if (c->out == NULL) {
+		c->out = evbuffer_new();
+		check(c->out != NULL);
+	}
+	for (i = 0; i < io->n_pieces; i++) {
+		size_t len = io->pieces[i].iov_len;
+
+		if (n >= len) {
+			n -= len;
+			continue;
+		}
+		evbuffer_add(c->out, (char *)io->pieces[i].iov_base + n, len - n);
+		n = 0;
+	}
+	if (evbuffer_get_length(c->out) > c->high)
+		c->over_high = true;
+}
+
+static void
+count_out(struct conn *c, size_t n)
+{
+	c->bytes_out += n;
+	c->progress = clock_now();
+}
+
+/*
+ * The peer takes no more.  It may have answered before it left (RFC 9112 9.5), so what it sent is
+ * read first; the task tells the end.
+ */
+static void
+lose_write(struct conn *c)
+{
+	c->write_dead = true;
+	c->may_read = true;
+	if (c->out != NULL)
+		evbuffer_free(c->out);
+	c->out = NULL;
+	loop_defer(c->loop, &c->task);
+}
+
+static void
+flush_gather(struct conn_io *io)
+{
+	struct conn *c = io->gather;
+	ssize_t n = 0;
+
+	if (c == NULL)
+		return;
+	if (!c->connecting) {
+		n = writev(c->fd, io->pieces, io->n_pieces);
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			lose_write(c);
+			n = (ssize_t)io->n_bytes;
+		} else if (n < 0)
+			n = 0;
+		else
+			count_out(c, (size_t)n);
+	}
+	if ((size_t)n < io->n_bytes)
+		keep_rest(c, (size_t)n);
+	io->gather = NULL;
+	io->n_pieces = 0;
+	io->n_bytes = 0;
+}
+
+void
+conn_flush(struct loop *loop)
+{
+	struct conn_io *io = loop->io;
+	struct spill *s;
+
+	flush_gather(io);
+	io->write_used = 0;
+	while ((s = io->spills) != NULL) {
+		io->spills = s->next;
+		free(s);
+	}
+}
+
+void
+conn_write(struct conn *c, struct str bytes)
+{
+	struct conn_io *io = c->loop->io;
+
+	check(c->magic == CONN_MAGIC);
+	if (bytes.len == 0 || c->error != END_OK || c->write_dead)
+		return;
+	if (c->out != NULL) {
+		/* Behind what waits already: order matters more than a copy. */
+		evbuffer_add(c->out, bytes.p, bytes.len);
+		if (evbuffer_get_length(c->out) > c->high)
+			c->over_high = true;
+		return;
+	}
+	if (io->gather != c || io->n_pieces == GATHER_MAX) {
+		flush_gather(io);
+		if (c->out != NULL || c->write_dead) {
+			conn_write(c, bytes);
+			return;
+		}
+		io->gather = c;
+	}
+	io->pieces[io->n_pieces].iov_base = (void *)(uintptr_t)bytes.p;
+	io->pieces[io->n_pieces++].iov_len = bytes.len;
+	io->n_bytes += bytes.len;
+}
+
+char *
+conn_scratch(struct conn *c, size_t n)
+{
+	struct conn_io *io = c->loop->io;
+	struct spill *s;
+	char *p;
+
+	if (n <= WRITE_SCRATCH - io->write_used) {
+		p = io->write + io->write_used;
+		io->write_used += n;
+		return p;
+	}
+	s = malloc(sizeof(*s) + n);
+	check(s != NULL);
+	s->next = io->spills;
+	io->spills = s;
+	return s->bytes;
+}
+
+void
+conn_write_copy(struct conn *c, struct str bytes)
+{
+	char *p;
+
+	if (bytes.len == 0)
+		return;
+	p = conn_scratch(c, bytes.len);
+	memcpy(p, bytes.p, bytes.len);
+	conn_write(c, str_make(p, bytes.len));
+}
+
+void
+conn_set_marks(struct conn *c, size_t high, size_t low)
+{
+	c->high = high;
+	c->low = low;
+}
+
+static void
+send_fin(struct conn *c)
+{
+	if (!c->wants_fin || c->fin_sent || c->connecting || c->error != END_OK)
+		return;
+	conn_flush(c->loop);
+	if (c->out != NULL)
+		return;
+	c->fin_sent = true;
+	(void)shutdown(c->fd, SHUT_WR);
+}
+
+void
+conn_shutdown(struct conn *c)
+{
+	c->wants_fin = true;
+	loop_defer(c->loop, &c->task);
+}
+
+/* The kernel takes bytes again. */
+static void
+write_backlog(struct conn *c)
+{
+	int n;
+
+	if (c->out == NULL)
+		return;
+	n = evbuffer_write(c->out, c->fd);
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		lose_write(c);
+		return;
+	}
+	if (n > 0)
+		count_out(c, (size_t)n);
+	if (evbuffer_get_length(c->out) == 0) {
+		evbuffer_free(c->out);
+		c->out = NULL;
+	}
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+struct str
+conn_in(struct conn *c)
+{
+	check(c->magic == CONN_MAGIC);
+	return c->view;
+}
+
+void
+conn_consume(struct conn *c, size_t n)
+{
+	check(n <= c->view.len);
+	c->view = str_from(c->view, n);
+	if (!c->in_event && c->may_read && !c->held)
+		loop_defer(c->loop, &c->task);
+}
+
+void
+conn_hold(struct conn *c, bool hold)
+{
+	if (c->held == hold)
+		return;
+	c->held = hold;
+	if (!hold) {
+		c->kicked = true;
+		loop_defer(c->loop, &c->task);
+	}
+}
+
+void
+conn_kick(struct conn *c)
+{
+	c->kicked = true;
+	loop_defer(c->loop, &c->task);
+}
+
+/* After an event: what the owner left is kept, in the connection's own memory. */
+static void
+keep_unread(struct conn *c)
+{
+	char *p;
+
+	if (c->view.len == 0) {
+		free(c->kept);
+		c->kept = NULL;
+		c->n_kept = 0;
+		c->view = STR_NONE;
+		return;
+	}
+	if (c->kept != NULL && c->view.p == c->kept && c->view.len == c->n_kept)
+		return;
+	p = malloc(c->view.len);
+	check(p != NULL);
+	memcpy(p, c->view.p, c->view.len);
+	free(c->kept);
+	c->kept = p;
+	c->n_kept = c->view.len;
+	c->view = str_make(p, c->n_kept);
+}
+
+static bool
+is_alive(const struct conn *c)
+{
+	return c->magic == CONN_MAGIC && c->error == END_OK;
+}
+
+/* Calls the owner with what is in view; false when the connection was closed meanwhile. */
+static bool
+deliver(struct conn *c)
+{
+	c->kicked = false;
+	if (c->events == NULL)
+		c->view = STR_NONE;
+	else if (c->view.len > 0 && !c->held)
+		c->events->on_data(c->owner);
+	conn_flush(c->loop);
+	return c->magic == CONN_MAGIC;
+}
+
+/* One recv behind what is kept; true when there may be more. */
+static bool
+receive(struct conn *c)
+{
+	char *base = c->loop->io->read;
+	size_t had = c->view.len, room = READ_SCRATCH - had;
+	ssize_t n;
+
+	if (had > 0)
+		memmove(base, c->view.p, had);
+	n = recv(c->fd, base + had, room, 0);
+	if (n > 0) {
+		c->bytes_in += (size_t)n;
+		c->progress = clock_now();
+		c->view = str_make(base, had + (size_t)n);
+		c->may_read = (size_t)n == room || c->saw_rdhup;
+		return true;
+	}
+	c->may_read = false;
+	if (n == 0)
+		c->saw_eof = true;
+	else if (errno == EINTR)
+		c->may_read = true;
+	else if (errno != EAGAIN)
+		fail(c, END_RESET);
+	return false;
+}
+
+static void
+read_some(struct conn *c)
+{
+	int i;
+
+	c->in_event = true;
+	for (i = 0; i < READS_PER_EVENT && c->may_read && !c->held && is_alive(c); i++) {
+		if (c->view.len >= KEEP_MAX && c->events != NULL)
+			break;
+		if (receive(c) && !deliver(c))
+			return;
+	}
+	c->in_event = false;
+	keep_unread(c);
+	if (c->may_read && !c->held && is_alive(c) && c->view.len < KEEP_MAX)
+		loop_defer(c->loop, &c->task);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+/* A held connection is not read, but a peer that is gone shall be noticed. */
+static void
+probe_held(struct conn *c)
+{
+	char byte;
+
+	if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EINTR)
+		fail(c, END_RESET);
+}
+
+static void
+finish_connect(struct conn *c)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	if (error != 0) {
+		fail(c, connect_end(error));
+		return;
+	}
+	c->connecting = false;
+	if (c->events != NULL && c->events->on_open != NULL)
+		c->events->on_open(c->owner);
+	conn_flush(c->loop);
+	if (c->magic == CONN_MAGIC)
+		write_backlog(c);
+}
+
+/* A gentle close is over when all is sent and the peer is done, if that is waited for. */
+static void
+settle_gentle(struct conn *c)
+{
+	if (c->error != END_OK || c->write_dead || (c->fin_sent && (c->saw_eof || !c->awaits_peer)))
+		conn_close(c);
+}
+
+/* Tells what is to be told after reading and writing: errors, the end, room to write. */
+static void
+settle(struct conn *c)
+{
+	send_fin(c);
+	if (c->gentle) {
+		settle_gentle(c);
+		return;
+	}
+	if (c->error != END_OK) {
+		if (c->events != NULL)
+			c->events->on_close(c->owner, c->error);
+		return;
+	}
+	if (c->over_high && conn_backlog(c) <= c->low) {
+		c->over_high = false;
+		if (c->events->on_drain != NULL)
+			c->events->on_drain(c->owner);
+		if (!is_alive(c))
+			return;
+	}
+	if (c->saw_eof && !c->eof_told && !c->held) {
+		c->eof_told = true;
+		c->events->on_eof(c->owner);
+		if (!is_alive(c))
+			return;
+	}
+	if (c->write_dead && !c->may_read) {
+		c->error = END_RESET;
+		c->events->on_close(c->owner, END_RESET);
+	}
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	loop_wake(c->loop);
+	if (c->connecting) {
+		/* A refused connection comes as readable and writable. */
+		finish_connect(c);
+		if (c->magic != CONN_MAGIC)
+			return;
+		if (c->error != END_OK)
+			return;
+	} else if (what & EV_WRITE)
+		write_backlog(c);
+	if (what & EV_CLOSED)
+		c->saw_rdhup = true;
+	if (what & (EV_READ | EV_CLOSED))
+		c->may_read = true;
+	if (c->held && c->may_read)
+		probe_held(c);
+	else if (c->may_read)
+		read_some(c);
+	if (c->magic == CONN_MAGIC) {
+		settle(c);
+		conn_flush(c->loop);
+	}
+}
+
+static void
+on_task(void *arg)
+{
+	struct conn *c = arg;
+
+	if (c->error == END_OK && c->fd >= 0) {
+		if (c->kicked && !c->held && c->view.len > 0) {
+			c->in_event = true;
+			if (!deliver(c))
+				return;
+			c->in_event = false;
+			keep_unread(c);
+		}
+		if (c->may_read && !c->held && !c->connecting)
+			read_some(c);
+		if (c->magic != CONN_MAGIC)
+			return;
+	}
+	settle(c);
+	conn_flush(c->loop);
+}
+
+/* --- small things ------------------------------------------------------------------------------ */
+
+uint64_t
+conn_bytes_in(const struct conn *c)
+{
+	return c->bytes_in;
+}
+
+uint64_t
+conn_bytes_out(const struct conn *c)
+{
+	return c->bytes_out;
+}
+
+bool
+conn_saw_eof(const struct conn *c)
+{
+	return c->saw_eof || c->saw_rdhup || c->write_dead || c->error != END_OK;
+}
+
+msec
+conn_progress(const struct conn *c)
+{
+	return c->progress;
+}
+
+const struct sockaddr *
+conn_peer(const struct conn *c)
+{
+	return &c->peer.sa;
+}
+
+void
+conn_set_stamp(struct conn *c, msec stamp)
+{
+	c->stamp = stamp;
+}
+
+msec
+conn_stamp(const struct conn *c)
+{
+	return c->stamp;
+}
+
+void
+conn_list_init(struct conn_list *list)
+{
+	TAILQ_INIT(list);
+}
+
+void
+conn_list_add(struct conn_list *list, struct conn *c)
+{
+	TAILQ_INSERT_HEAD(list, c, entry);
+}
+
+void
+conn_list_remove(struct conn_list *list, struct conn *c)
+{
+	TAILQ_REMOVE(list, c, entry);
+}
+
+struct conn *
+conn_list_first(const struct conn_list *list)
+{
+	return TAILQ_FIRST(list);
+}
+
+struct conn *
+conn_list_last(const struct conn_list *list)
+{
+	return TAILQ_LAST(list, conn_list);
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request on one upstream connection, HTTP/1.1.
+ *
+ * Frames what it is given, parses what comes, says how it ended.  Knows no exchange and no policy.
+ * Invariant: a connection is parked only after a whole answer to a wholly sent request, with not a
+ * byte left over; everything else closes it, so that no client ever sees another's answer.
+ */
+#include "upstream/origin.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/slab.h"
+#include "config/config.h"
+#include "http/h1_parser.h"
+#include "http/h1_writer.h"
+#include "net/conn.h"
+#include "net/loop.h"
+#include "upstream/backend.h"
+
+enum {
+	ORIGIN_MAGIC = 0x6f726967,
+	SPANS_MAX = 64,			/* delivered at once */
+	INTERIM_MAX = 32,		/* 1xx answers to one request */
+	HIGH_MARK = 128 * 1024,
+	LOW_MARK = 32 * 1024
+};
+
+struct origin {
+	unsigned magic;
+	struct loop    *loop;
+	struct backend *backend;	/* of the attempt, which counts it */
+	struct conn    *conn;
+	const struct origin_events *events;
+	void           *x;
+	struct arena   *arena;
+	struct h1_parser parser;
+	enum framing    framing;	/* of the request */
+	bool is_open;
+	bool was_parked;		/* and no byte of an answer came */
+	bool is_sent;			/* the head was written */
+	bool is_finished;		/* the whole request was written */
+	bool expects_continue, may_upgrade, is_head;
+	bool has_head;			/* a final head came */
+	bool is_tunnel;
+	bool is_over;			/* the whole answer came: on_end was told */
+	bool is_dead;			/* on_fail was told */
+	unsigned n_interim;
+};
+
+static struct slab origins;
+
+static const struct h1_limits response_limits = {
+	.max_head = 64 * 1024,
+	.max_target = 0,
+	.max_fields = 200,
+	.keep_underscore = true,
+};
+
+void
+origin_module_init(void)
+{
+	slab_init(&origins, "origin", sizeof(struct origin));
+}
+
+void
+origin_module_fini(void)
+{
+	slab_fini(&origins);
+}
+
+static void
+fail(struct origin *o, enum end why)
+{
+	if (o->is_over || o->is_dead)
+		return;
+	o->is_dead = true;
+	o->events->on_fail(o->x, why);
+}
+
+/* What it means that the server sends no more, or is gone. */
+static enum end
+loss(const struct origin *o)
+{
+	if (o->has_head)
+		return END_BODY_CUT;
+	return o->was_parked ? END_STALE_CONN : END_SERVER_CLOSED;
+}
+
+/* --- the answer --------------------------------------------------------------------------------- */
+
+static void
+begin_answer(struct origin *o)
+{
+	h1_parser_begin(&o->parser, o->arena, o->is_head);
+}
+
+/* An interim answer passes when it is plausible; 101 makes a tunnel when one was asked for. */
+static bool
+take_head(struct origin *o)
+{
+	struct message *m = o->parser.message;
+
+	if (m->status == 101) {
+		if (!o->may_upgrade)
+			return false;
+		o->is_tunnel = o->has_head = true;
+	} else if (m->status < 200) {
+		if (++o->n_interim > INTERIM_MAX)
+			return false;
+		if (m->status == 100 && !o->expects_continue)
+			return true;
+	} else
+		o->has_head = true;
+	o->events->on_head(o->x, m);
+	return true;
+}
+
+struct span_batch {
+	struct str spans[SPANS_MAX];
+	size_t     n;
+};
+
+static void
+deliver(struct origin *o, struct span_batch *b)
+{
+	if (b->n == 0)
+		return;
+	o->events->on_body(o->x, b->spans, b->n);
+	b->n = 0;
+}
+
+static void
+end_answer(struct origin *o)
+{
+	if (!o->has_head) {
+		/* That was an interim answer. */
+		begin_answer(o);
+		return;
+	}
+	o->is_over = true;
+	o->events->on_end(o->x);
+}
+
+/* True when there may be another event in what is left. */
+static bool
+take_event(struct origin *o, enum h1_event event, struct span_batch *b)
+{
+	switch (event) {
+	case H1_HEAD:
+		if (take_head(o))
+			return true;
+		fail(o, END_BAD_RESPONSE);
+		return false;
+	case H1_BODY:
+		b->spans[b->n++] = o->parser.span;
+		if (b->n == SPANS_MAX)
+			deliver(o, b);
+		return true;
+	case H1_END:
+		deliver(o, b);
+		if (o->conn != NULL && !o->is_dead)
+			end_answer(o);
+		return !o->is_over;
+	case H1_FAIL:
+		deliver(o, b);
+		fail(o, o->has_head ? END_BODY_CUT : END_BAD_RESPONSE);
+		return false;
+	case H1_MORE:
+		break;
+	}
+	deliver(o, b);
+	return false;
+}
+
+static void
+on_data(void *owner)
+{
+	struct origin *o = owner;
+	struct str in = conn_in(o->conn);
+	size_t had = in.len;
+	struct span_batch batch;
+
+	check(o->magic == ORIGIN_MAGIC);
+	if (o->is_over || o->is_dead)
+		return;
+	if (!o->is_sent) {
+		/* Bytes before a request was sent answer nothing we asked. */
+		fail(o, o->was_parked ? END_STALE_CONN : END_BAD_RESPONSE);
+		return;
+	}
+	o->was_parked = false;
+	batch.n = 0;
+	while (take_event(o, h1_parser_next(&o->parser, &in), &batch))
+		if (o->conn == NULL || o->is_dead)
+			return;
+	if (o->conn != NULL)
+		conn_consume(o->conn, had - in.len);
+}
+
+static void
+on_eof(void *owner)
+{
+	struct origin *o = owner;
+
+	if (o->is_tunnel && !o->is_over && !o->is_dead) {
+		o->is_over = true;
+		o->events->on_end(o->x);
+		return;
+	}
+	if (!o->is_over && o->has_head && h1_parser_eof(&o->parser) == H1_END)
+		end_answer(o);
+	else
+		fail(o, loss(o));
+}
+
+static void
+on_open(void *owner)
+{
+	struct origin *o = owner;
+
+	o->is_open = true;
+	o->backend->stats.opened++;
+	o->events->on_open(o->x);
+}
+
+static void
+on_drain(void *owner)
+{
+	struct origin *o = owner;
+
+	if (!o->is_over && !o->is_dead)
+		o->events->on_drain(o->x);
+}
+
+static void
+on_close(void *owner, enum end why)
+{
+	struct origin *o = owner;
+
+	fail(o, o->is_open ? loss(o) : why);
+}
+
+static const struct conn_events conn_events = {
+	.on_open = on_open,
+	.on_data = on_data,
+	.on_eof = on_eof,
+	.on_drain = on_drain,
+	.on_close = on_close,
+};
+
+/* --- the request ---------------------------------------------------------------------------------- */
+
+struct origin *
+origin_open(struct loop *loop, struct backend *backend, bool fresh,
+    const struct origin_events *events, void *x)
+{
+	struct origin *o = slab_take(&origins);
+
+	o->magic = ORIGIN_MAGIC;
+	o->loop = loop;
+	o->backend = backend;
+	o->events = events;
+	o->x = x;
+	o->conn = fresh ? NULL : backend_unpark(backend);
+	if (o->conn != NULL) {
+		o->is_open = o->was_parked = true;
+		conn_set_owner(o->conn, &conn_events, o);
+	} else
+		o->conn = conn_connect(loop, &backend->address.sa.sa, backend->address.len,
+		    &conn_events, o);
+	conn_set_marks(o->conn, HIGH_MARK, LOW_MARK);
+	return o;
+}
+
+bool
+origin_is_open(const struct origin *o)
+{
+	return o->is_open;
+}
+
+bool
+origin_is_reused(const struct origin *o)
+{
+	return o->was_parked;
+}
+
+void
+origin_send(struct origin *o, const struct message *request, struct arena *arena)
+{
+	size_t room = h1_head_size(request);
+	char *p = conn_scratch(o->conn, room);
+
+	o->arena = arena;
+	o->framing = request->framing;
+	o->is_head = request->method == METHOD_HEAD;
+	o->may_upgrade = request->upgrade;
+	o->expects_continue = request->expect_continue;
+	o->is_sent = true;
+	h1_parser_init(&o->parser, false, &response_limits);
+	begin_answer(o);
+	conn_write(o->conn, str_make(p, h1_write_head(request, p, room)));
+}
+
+void
+origin_send_body(struct origin *o, const struct str *spans, size_t n)
+{
+	uint64_t total = 0;
+	size_t i;
+	char *line;
+
+	for (i = 0; i < n; i++)
+		total += spans[i].len;
+	if (total == 0)
+		return;
+	if (o->framing == FRAMING_CHUNKED && !o->is_tunnel) {
+		line = conn_scratch(o->conn, 20);
+		conn_write(o->conn, str_make(line, h1_write_chunk_line(total, line)));
+	}
+	for (i = 0; i < n; i++)
+		conn_write(o->conn, spans[i]);
+	if (o->framing == FRAMING_CHUNKED && !o->is_tunnel)
+		conn_write(o->conn, STR("\r\n"));
+}
+
+/* Room for "0\r\n", the trailers and an empty line. */
+static size_t
+trailers_size(const struct field *trailers, size_t n)
+{
+	size_t size = 5, i;
+
+	for (i = 0; i < n; i++)
+		size += trailers[i].name.len + trailers[i].value.len + 4;
+	return size;
+}
+
+void
+origin_finish(struct origin *o, const struct field *trailers, size_t n)
+{
+	size_t room;
+	char *p;
+
+	if (o->is_finished)
+		return;
+	o->is_finished = true;
+	if (o->framing != FRAMING_CHUNKED)
+		return;
+	room = trailers_size(trailers, n);
+	p = conn_scratch(o->conn, room);
+	conn_write(o->conn, str_make(p, h1_write_last_chunk(trailers, n, p, room)));
+}
+
+void
+origin_shutdown(struct origin *o)
+{
+	conn_shutdown(o->conn);
+}
+
+void
+origin_hold(struct origin *o, bool hold)
+{
+	conn_hold(o->conn, hold);
+}
+
+size_t
+origin_backlog(const struct origin *o)
+{
+	return conn_backlog(o->conn);
+}
+
+bool
+origin_sent_all(const struct origin *o)
+{
+	return o->is_finished && conn_backlog(o->conn) == 0;
+}
+
+msec
+origin_progress(const struct origin *o)
+{
+	return conn_progress(o->conn);
+}
+
+const char *
+origin_rule(const struct origin *o)
+{
+	return o->parser.rule;
+}
+
+static bool
+may_serve_again(const struct origin *o)
+{
+	const struct message *m = o->parser.message;
+
+	return o->is_over && !o->is_tunnel && o->is_finished && m != NULL && m->keep_alive &&
+	    m->framing != FRAMING_CLOSE && conn_in(o->conn).len == 0 &&
+	    conn_backlog(o->conn) == 0 && !conn_saw_eof(o->conn);
+}
+
+void
+origin_close(struct origin *o, const struct upstream_conf *conf)
+{
+	check(o->magic == ORIGIN_MAGIC);
+	if (may_serve_again(o) && conf->keepalive.idle > 0) {
+		conn_hold(o->conn, false);
+		backend_park(o->backend, o->conn, conf->keepalive.idle, conf->keepalive.timeout);
+	} else
+		conn_close(o->conn);
+	o->conn = NULL;
+	o->magic = 0;
+	slab_give(&origins, o);
+}

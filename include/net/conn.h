@@ -85,6 +85,8 @@ uint64_t conn_bytes_in(const struct conn *);
 uint64_t conn_bytes_out(const struct conn *);
 /* Monotonic time when bytes last came or were taken by the kernel. */
 msec conn_progress(const struct conn *);
+/* The peer's FIN was read: nothing will come but what conn_in has. */
+bool conn_is_at_eof(const struct conn *);
 /* The peer sent its FIN, or is gone. */
 bool conn_saw_eof(const struct conn *);
 /* Who is at the other end; only the family is kept of a unix address. */

@@ -783,6 +783,12 @@ conn_bytes_out(const struct conn *c)
 }
 
 bool
+conn_is_at_eof(const struct conn *c)
+{
+	return c->saw_eof;
+}
+
+bool
 conn_saw_eof(const struct conn *c)
 {
 	return c->saw_eof || c->saw_rdhup || c->write_dead || c->error != END_OK;

@@ -74,7 +74,7 @@ origin_module_fini(void)
 static void
 fail(struct origin *o, enum end why)
 {
-	if (o->is_over || o->is_dead)
+	if (o->is_over || o->is_dead || o->magic != ORIGIN_MAGIC)
 		return;
 	o->is_dead = true;
 	o->events->on_fail(o->x, why);

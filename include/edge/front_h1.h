@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Client connections that speak HTTP/1: one stream at a time, pipelined requests answered in order.
+ * Owns its connection; lives in the worker's list until the connection is closed.
+ */
+#ifndef EDGE_FRONT_H1_H
+#define EDGE_FRONT_H1_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+struct front_env;
+struct front_h1;
+
+TAILQ_HEAD(front_h1_list, front_h1);
+
+void front_h1_module_init(void);
+void front_h1_module_fini(void);
+
+/* Takes over an accepted descriptor; adds itself to the list, which it leaves when it closes. */
+void front_h1_open(struct front_env *, struct front_h1_list *, int fd, const struct sockaddr *peer,
+    socklen_t len, uint16_t local_port);
+/* A drain has begun: those between requests are closed after a moment of grace in which a request
+ * that was under way is still served. */
+void front_h1_drain(struct front_h1_list *);
+/* Closes all at once; none may have an exchange. */
+void front_h1_close_all(struct front_h1_list *);
+size_t front_h1_count(void);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request and its one answer: a value that walks down the list of steps in exchange.c.  The only
+ * object that knows both ports, the front (who asked) and the origin (who answers).
+ */
+#ifndef EXCHANGE_EXCHANGE_H
+#define EXCHANGE_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/end.h"
+#include "edge/front.h"
+#include "net/loop.h"
+#include "policy/forward.h"
+#include "upstream/pool.h"
+
+struct arena;
+struct evbuffer;
+struct generation;
+struct message;
+struct origin;
+struct route_conf;
+struct upstream_conf;
+struct world;
+
+enum step {
+	STEP_ROUTE,
+	STEP_REPLY,		/* an answer of our own */
+	STEP_PICK,
+	STEP_CONNECT,
+	STEP_SEND,
+	STEP_RESPOND,
+	STEP_DONE,
+	STEP_WAIT		/* not a step: stay where you are */
+};
+
+struct exchange {
+	unsigned magic;
+	enum step step;			/* where it is */
+	bool arrived;			/* .enter of this step is still due */
+	bool is_ended;
+	bool head_sent;			/* the final head went to the client */
+	bool request_done;		/* the whole request was read */
+	bool response_done;		/* the whole answer was read */
+	bool is_tunnel;
+	bool client_done;		/* tunnel: the client sends no more */
+	bool is_flowing;		/* the request's body may go to the origin */
+	bool keeps_body;		/* body still holds every byte of the request */
+	bool body_lost;			/* some of it was sent and is gone */
+	bool wants_fresh;		/* no parked connection for the next attempt */
+	bool was_stale;			/* that has happened already */
+	bool origin_held, front_held;
+	bool is_event_stream;
+	unsigned tries;
+	enum end end;			/* why the last attempt, or all of it, ended */
+	int status;			/* what the client was told */
+	struct world      *world;
+	struct arena      *arena;	/* heads, log strings */
+	struct generation *gen;		/* counted: its rules never change */
+	const struct route_conf    *route;
+	const struct upstream_conf *upstream;	/* of the route, or NULL */
+	struct front_stream *front;	/* NULL once the client is gone */
+	struct origin  *origin;		/* at most one attempt at a time */
+	struct attempt  attempt;
+	struct pick     pick;
+	struct str      server;		/* last one tried */
+	struct message *request, *response;
+	struct evbuffer *body;		/* of the request: kept for a retry, or not yet sent */
+	size_t          body_sent;	/* bytes of it that this attempt was given */
+	struct refusal  refusal;	/* of an answer of our own that is an error */
+	struct forward_facts facts;
+	struct deadline deadline;
+	char     client_text[48];
+	struct str user_agent, referer;
+	msec     touched;		/* when bytes last moved */
+	int64_t  started_us, wall_us, picked_us, connected_us, first_byte_us;
+	uint64_t bytes_in, bytes_out;
+	TAILQ_ENTRY(exchange) entry;
+};
+
+extern const struct front_events exchange_front_events;
+
+void exchange_module_init(void);
+void exchange_module_fini(void);
+/* Walks the steps until one waits or all are done.  Asked twice, it answers twice. */
+void exchange_run(struct exchange *);
+/* An attempt, or the client's side, failed: tries another server when the row of why allows it. */
+void exchange_fail(struct exchange *, enum end why);
+/* The only way out, safe to call twice: gives everything back, answers if nothing was said, logs. */
+void exchange_end(struct exchange *, enum end why);
+/* Bytes moved: the time limits count from now.  Arms nothing. */
+void exchange_touch(struct exchange *);
+/* A hold changed: the limits that apply may be others. */
+void exchange_arm(struct exchange *);
+/* End of the turn: frees what ended in it. */
+void exchange_reap(struct world *);
+/* Ends all with END_DRAINED. */
+void exchange_end_all(struct world *);
+
+#endif

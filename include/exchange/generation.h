@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A configuration bound to living things: pools over counted backends, listeners by address.  An
+ * exchange takes its generation at birth and keeps it; a reload swaps one pointer (ARCHITECTURE 7).
+ */
+#ifndef EXCHANGE_GENERATION_H
+#define EXCHANGE_GENERATION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+
+struct config;
+struct listener;
+struct pool;
+struct upstream_conf;
+struct world;
+
+struct generation {
+	unsigned          magic, refs;
+	uint64_t          id;
+	struct world     *world;
+	struct config    *config;
+	struct pool      *pools;		/* one for each of config->upstreams */
+	struct listener **listeners;		/* until retired */
+	size_t            n_listeners;
+};
+
+/* Binds a configuration, of which it takes the caller's reference (also when it fails).  NULL with
+ * *err when a socket or the log cannot be opened; nothing has changed then. */
+struct generation *generation_new(struct world *, struct config *, struct err *);
+/* Makes it the current one; the old one stops listening and lives until its last exchange ends. */
+void generation_adopt(struct world *, struct generation *);
+/* No more clients: closes its listeners, those of the next generation excepted (they are counted). */
+void generation_retire(struct generation *);
+struct generation *generation_ref(struct generation *);
+void generation_unref(struct generation *);
+struct pool *generation_pool(struct generation *, const struct upstream_conf *);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The mutable root of a worker: registries, the current generation, everything alive. */
+#ifndef EXCHANGE_WORLD_H
+#define EXCHANGE_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "edge/front.h"
+#include "edge/front_h1.h"
+#include "net/listener.h"
+#include "upstream/backend.h"
+
+struct access_log;
+struct arena;
+struct exchange;
+struct generation;
+struct loop;
+
+TAILQ_HEAD(exchange_list, exchange);
+
+struct world {
+	struct loop             *loop;
+	struct backend_registry  backends;
+	struct listener_registry listeners;
+	struct generation       *current;	/* what a new exchange belongs to */
+	uint64_t                 last_id;	/* of a generation */
+	unsigned                 n_generations;	/* alive, the current one included */
+	struct exchange_list     live;
+	struct exchange_list     ended;		/* this turn; reaped at its end */
+	size_t                   n_live;
+	struct access_log       *access_log;
+	struct front_env         env;
+	struct front_h1_list     fronts;
+	struct arena            *scratch;	/* of one event: forwarded heads */
+	bool                     is_draining;
+};
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Config bound to living things, and the swap of one world for the next.
+ *
+ * The difference between two configurations is the reference count: what both name is the same
+ * object.  Nothing is copied; what only the old one names closes with its last user.
+ */
+#include "exchange/generation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "exchange/world.h"
+#include "net/listener.h"
+#include "ops/access_log.h"
+#include "upstream/pool.h"
+
+enum { GENERATION_MAGIC = 0x67656e65 };
+
+static bool
+open_listeners(struct generation *g, struct err *err)
+{
+	const struct config *conf = g->config;
+	size_t i;
+
+	g->listeners = calloc(conf->n_listen + 1, sizeof(*g->listeners));
+	check(g->listeners != NULL);
+	for (i = 0; i < conf->n_listen; i++) {
+		g->listeners[i] = listener_get(&g->world->listeners, &conf->listen[i].address, err);
+		if (g->listeners[i] == NULL)
+			return false;
+		g->n_listeners++;
+	}
+	return true;
+}
+
+/* The log goes on when nothing about it changed; else the new one is opened before the old closes. */
+static bool
+open_log(struct generation *g, struct err *err)
+{
+	struct world *w = g->world;
+	struct access_log *log;
+
+	if (w->current != NULL &&
+	    access_log_conf_equal(&w->current->config->access_log, &g->config->access_log))
+		return true;
+	log = access_log_open(&g->config->access_log, err);
+	if (log == NULL)
+		return false;
+	if (w->access_log != NULL)
+		access_log_close(w->access_log);
+	w->access_log = log;
+	return true;
+}
+
+struct generation *
+generation_new(struct world *w, struct config *conf, struct err *err)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+	size_t i;
+
+	check(g != NULL);
+	g->magic = GENERATION_MAGIC;
+	g->refs = 1;
+	g->id = ++w->last_id;
+	g->world = w;
+	g->config = conf;
+	w->n_generations++;
+	g->pools = calloc(conf->n_upstreams + 1, sizeof(*g->pools));
+	check(g->pools != NULL);
+	for (i = 0; i < conf->n_upstreams; i++)
+		pool_init(&g->pools[i], &conf->upstreams[i], &w->backends);
+	/* What can fail comes last, the log after the sockets: it cannot be taken back. */
+	if (!open_listeners(g, err) || !open_log(g, err)) {
+		generation_unref(g);
+		return NULL;
+	}
+	return g;
+}
+
+void
+generation_adopt(struct world *w, struct generation *g)
+{
+	struct generation *old = w->current;
+
+	w->current = g;
+	w->env.client = &g->config->client;
+	if (old == NULL)
+		return;
+	generation_retire(old);
+	generation_unref(old);
+}
+
+void
+generation_retire(struct generation *g)
+{
+	while (g->n_listeners > 0)
+		listener_unref(g->listeners[--g->n_listeners]);
+}
+
+struct generation *
+generation_ref(struct generation *g)
+{
+	check(g->magic == GENERATION_MAGIC);
+	g->refs++;
+	return g;
+}
+
+void
+generation_unref(struct generation *g)
+{
+	size_t i;
+
+	check(g->magic == GENERATION_MAGIC && g->refs > 0);
+	if (--g->refs > 0)
+		return;
+	generation_retire(g);
+	for (i = 0; i < g->config->n_upstreams; i++)
+		pool_fini(&g->pools[i]);
+	g->world->n_generations--;
+	g->magic = 0;
+	config_unref(g->config);
+	free(g->listeners);
+	free(g->pools);
+	free(g);
+}
+
+struct pool *
+generation_pool(struct generation *g, const struct upstream_conf *conf)
+{
+	return &g->pools[conf - g->config->upstreams];
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Answers we make ourselves: errors, redirects, fixed ones.
+ *
+ * Short plain text, or JSON in OpenAI's error shape for who accepts JSON.  Decides nothing: what to
+ * say stands in the exchange.
+ */
+#include "exchange/reply.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "config/config.h"
+#include "exchange/exchange.h"
+#include "exchange/relay.h"
+#include "exchange/world.h"
+#include "http/message.h"
+
+struct reply {
+	int        status;
+	struct str type;
+	struct str body;
+	struct str location;
+	struct str allow;
+};
+
+static bool
+accepts_json(const struct message *request)
+{
+	struct str rest = message_value(request, FIELD_ACCEPT), item;
+
+	while (str_next_item(&rest, &item)) {
+		ptrdiff_t cut = str_find(item, ';');
+
+		if (cut >= 0)
+			item = str_trim(str_first(item, (size_t)cut));
+		if (str_eq_nocase(item, STR("application/json")))
+			return true;
+	}
+	return false;
+}
+
+/* Which of OpenAI's error types a status is. */
+static const char *
+error_type(int status)
+{
+	if (status == 429)
+		return "rate_limit_error";
+	return status < 500 ? "invalid_request_error" : "server_error";
+}
+
+/* Our own texts have no byte that JSON would want escaped. */
+static struct str
+error_json(struct arena *arena, int status, const char *code, const char *text)
+{
+	return arena_printf(arena,
+	    "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}", text,
+	    error_type(status), code);
+}
+
+static void
+make_error(struct exchange *x, struct reply *r)
+{
+	const struct refusal *why = &x->refusal;
+	const struct end_info *info = end_info(why->end);
+	const char *text = why->why != NULL ? why->why : info->text;
+
+	r->status = why->status;
+	if (accepts_json(x->request)) {
+		r->type = STR("application/json");
+		r->body = error_json(x->arena, r->status, why->rule != NULL ? why->rule : info->name,
+		    text);
+	} else {
+		r->type = STR("text/plain; charset=utf-8");
+		r->body = arena_printf(x->arena, "%d %.*s: %s\n", r->status,
+		    STR_ARG(status_reason(r->status)), text);
+	}
+}
+
+/* The methods of every route that would match but for its method (RFC 9110 10.2.1). */
+static void
+make_route_answer(struct exchange *x, struct reply *r)
+{
+	const struct route_conf *route = x->route;
+
+	if (route->action == ROUTE_REDIRECT) {
+		r->status = (int)route->redirect.status;
+		r->location = template_expand(&route->redirect.to, &x->facts, x->arena);
+		return;
+	}
+	r->status = (int)route->respond.status;
+	r->body = route->respond.body;
+	r->type = route->respond.type;
+}
+
+static void
+add(struct message *m, enum field_id id, struct str value)
+{
+	if (value.len > 0)
+		message_add(m, id, field_name(id), value);
+}
+
+void
+reply_send(struct exchange *x)
+{
+	struct message *m = message_new(x->arena, 8);
+	struct reply r;
+
+	memset(&r, 0, sizeof(r));
+	if (x->refusal.status != 0)
+		make_error(x, &r);
+	else
+		make_route_answer(x, &r);
+	m->minor = 1;
+	m->status = r.status;
+	m->reason = status_reason(r.status);
+	add(m, FIELD_SERVER, STR("weir"));
+	add(m, FIELD_DATE, clock_http_date());
+	if (r.body.len > 0)
+		add(m, FIELD_CONTENT_TYPE, r.type);
+	add(m, FIELD_LOCATION, r.location);
+	if (x->refusal.status == 0 && x->route != NULL) {
+		x->facts.status = r.status;
+		forward_apply_rules(&x->route->response_headers, &x->facts, m, x->arena);
+	}
+	m->has_length = r.status != 204 && r.status != 304;
+	m->length = r.body.len;
+	m->framing = FRAMING_COUNTED;
+	if (x->request->method == METHOD_HEAD || !m->has_length)
+		m->framing = FRAMING_NONE;
+	respond_head(x, m);
+	if (m->framing == FRAMING_COUNTED)
+		respond_body(x, &r.body, 1);
+}
+
+void
+reply_stream_error(struct exchange *x, const char *code, const char *text)
+{
+	struct str json = error_json(x->arena, 502, code, text);
+	struct str event = arena_printf(x->arena, "event: error\ndata: %.*s\n\n", STR_ARG(json));
+
+	respond_body(x, &event, 1);
+}

@@ -55,6 +55,7 @@ struct exchange {
 	bool is_event_stream;
 	unsigned tries;
 	enum end end;			/* why the last attempt, or all of it, ended */
+	enum end abandoned;		/* the client left but the answer is still fetched; END_OK: not */
 	int status;			/* what the client was told */
 	struct world      *world;
 	struct arena      *arena;	/* heads, log strings */
@@ -72,10 +73,10 @@ struct exchange {
 	struct refusal  refusal;	/* of an answer of our own that is an error */
 	struct forward_facts facts;
 	struct deadline deadline;
+	struct ip client;		/* after trusted_proxies */
 	char     client_text[48];
-	struct str user_agent, referer;
 	msec     touched;		/* when bytes last moved */
-	int64_t  started_us, wall_us, picked_us, connected_us, first_byte_us;
+	int64_t  started_us, wall_us, queue_us, picked_us, connected_us, first_byte_us;
 	uint64_t bytes_in, bytes_out;
 	TAILQ_ENTRY(exchange) entry;
 };

@@ -15,6 +15,8 @@ struct message;
 
 /* Body bytes of the request: to the origin when it takes them, else kept, within bounds. */
 void relay_request(struct exchange *, const struct str *spans, size_t n);
+/* The request is complete. */
+void relay_request_end(struct exchange *);
 /* An origin is ready: what was kept goes to it, and the end when the request is complete. */
 void relay_push(struct exchange *);
 /* No other attempt will be made: what was sent need not be kept. */

@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "base/end.h"
@@ -29,8 +28,6 @@ struct conn_events {
 	void (*on_drain)(void *owner);		/* conn_backlog() fell under the low mark */
 	void (*on_close)(void *owner, enum end);/* dead: END_RESET, END_CONNECT_FAILED; conn_close it */
 };
-
-TAILQ_HEAD(conn_list, conn);
 
 void conn_module_init(void);
 void conn_module_fini(void);
@@ -91,17 +88,9 @@ bool conn_is_at_eof(const struct conn *);
 bool conn_saw_eof(const struct conn *);
 /* Who is at the other end; only the family is kept of a unix address. */
 const struct sockaddr *conn_peer(const struct conn *);
-/* A time its owner wants to remember with it (when it was parked). */
-void conn_set_stamp(struct conn *, msec);
-msec conn_stamp(const struct conn *);
 /* Number of open connections, closing ones included. */
 size_t conn_count(void);
-
-/* For the one list a connection may be in (idle of a backend, clients of a worker). */
-void conn_list_init(struct conn_list *);
-void conn_list_add(struct conn_list *, struct conn *);		/* at the head */
-void conn_list_remove(struct conn_list *, struct conn *);
-struct conn *conn_list_first(const struct conn_list *);
-struct conn *conn_list_last(const struct conn_list *);
+/* True while a connection is still being closed gently. */
+bool conn_any_closing(const struct loop *);
 
 #endif

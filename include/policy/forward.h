@@ -50,6 +50,9 @@ struct message *forward_request(const struct forward_facts *, const struct messa
  * The Connection field is the front's.
  */
 struct message *forward_response(const struct forward_facts *, const struct message *response, struct arena *);
+/* Applies set, add and remove of one direction to the message; values are expanded in the arena. */
+void forward_apply_rules(const struct header_rules *, const struct forward_facts *, struct message *,
+    struct arena *);
 /* Fills in the variables; the result is in the arena (or is the literal itself).  Control bytes that
  * a variable might smuggle in are left out. */
 struct str template_expand(const struct template *, const struct forward_facts *, struct arena *);

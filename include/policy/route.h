@@ -9,8 +9,8 @@
 /*
  * NULL when none matches; *methods_differ is then true when a route matched in all but its methods
  * (405 with Allow rather than 404).  Matching is on the path with percent-encoded unreserved
- * characters decoded and dot segments resolved (RFC 3986 6.2.2); what is sent on stays as the client
- * wrote it... and a path that escapes its prefix by dot segments matches where it would lead.
+ * characters decoded and dot segments resolved (RFC 3986 6.2.2), so that a path which leaves its
+ * prefix by dot segments matches where it leads; what is sent on stays as the client wrote it.
  */
 const struct route_conf *route_match(const struct config *, const struct message *request,
     bool *methods_differ);

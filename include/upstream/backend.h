@@ -10,16 +10,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/address.h"
 #include "base/str.h"
 #include "base/table.h"
-#include "net/conn.h"
 #include "net/loop.h"
 
 #define BACKEND_MAX_FAILS 64
 
 enum backend_health { BACKEND_UP, BACKEND_EJECTED, BACKEND_TRIAL };
+
+struct conn;
+struct parked;
 
 struct backend_stats {
 	uint64_t picked, failed, ejected, reused, opened;
@@ -42,12 +45,15 @@ struct backend {
 	unsigned       fails_at, n_fails;
 	msec           ejected_until;	/* 0: not ejected */
 	bool           on_trial;	/* one exchange is testing it after its ejection */
-	/* idle connections, most recently used first */
-	struct conn_list idle;
+	/* idle connections, the most recently used first */
+	TAILQ_HEAD(, parked) idle;
 	unsigned       n_idle;
+	struct deadline idle_deadline;
 	struct backend_stats stats;
 };
 
+void backend_module_init(void);
+void backend_module_fini(void);
 void backend_registry_init(struct backend_registry *, struct loop *);
 void backend_registry_fini(struct backend_registry *);
 size_t backend_registry_count(const struct backend_registry *);
@@ -64,13 +70,16 @@ enum backend_health backend_health(const struct backend *, msec now);
 bool backend_is_available(const struct backend *, msec now);
 /* An exchange was given this server: counts it in flight; takes the trial when one is due. */
 void backend_begin(struct backend *, msec now, bool *is_trial);
-/* It is over with this server. */
+/* It is over with this server; a trial without a verdict is free for the next. */
 void backend_done(struct backend *, bool is_trial);
-/* Verdicts, at most one an attempt.  A success restores a server on trial; failures within a sliding
- * fail_timeout eject; max_fails 0 never ejects.  Only on ejection and recovery a line is logged. */
-void backend_success(struct backend *, msec now, bool is_trial);
-void backend_failure(struct backend *, msec now, bool is_trial, unsigned max_fails, msec fail_timeout,
-    const char *why);
+/*
+ * Verdicts.  probation says that the attempt was made on an ejected server (its trial, or a pool that
+ * failed open): a success then restores it, a failure ejects it anew.  Else failures within a sliding
+ * fail_timeout are counted; max_fails 0 never ejects.  Ejection and recovery are logged, a line each.
+ */
+void backend_success(struct backend *, bool probation);
+void backend_failure(struct backend *, msec now, bool probation, unsigned max_fails,
+    msec fail_timeout, const char *why);
 
 /* --- idle connections ------------------------------------------------------------------------ */
 /* Takes the connection over.  Closed at once when limit connections are idle already; closed when it

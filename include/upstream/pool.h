@@ -60,7 +60,8 @@ struct attempt {
 	struct member  *member;		/* NULL: none */
 	struct backend *backend;	/* counted while the attempt lasts */
 	bool            is_trial;
-	bool            is_judged;	/* a verdict was given */
+	bool            has_succeeded, has_failed;	/* each verdict counts once */
+	bool            is_open;	/* ejected: picked because nothing else was left */
 };
 /*
  * Chooses a server: available and not tried; primaries before backups; when every untried member is
@@ -68,7 +69,11 @@ struct attempt {
  * Marks it in pick->tried, counts it in flight.  False when all were tried or down.
  */
 bool pool_pick(struct pool *, struct pick *, struct attempt *);
-/* The good head of an answer, or a failure with its log word; the first verdict counts. */
+/* True when an available server is left that this exchange did not try: what a retry that has an
+ * answer in its hand already needs to be worth it. */
+bool pool_has_other(const struct pool *, const struct pick *);
+/* The good head of an answer; a failure with its log word.  Each counts once: an answer that began
+ * well and was cut is both. */
 void attempt_success(struct attempt *, msec now);
 void attempt_failure(struct attempt *, msec now, const char *why);
 /* The attempt is over: in-flight counts fall, the trial (if not judged) is free for the next. */

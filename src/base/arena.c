@@ -130,6 +130,7 @@ arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 	char *p, probe[1];
 	int n;
 
+	check(fmt != NULL);
 	va_copy(again, ap);
 	n = vsnprintf(probe, sizeof(probe), fmt, again);
 	va_end(again);

@@ -447,7 +447,7 @@ choose_framing(struct front_h1 *f, struct message *m)
 	if (f->is_http10 && m->framing == FRAMING_CHUNKED)
 		m->framing = FRAMING_CLOSE;
 	f->framing = m->framing;
-	if (m->framing == FRAMING_CLOSE || f->env->is_draining)
+	if (m->framing == FRAMING_CLOSE || f->env->is_draining || !m->keep_alive)
 		f->keep_alive = false;
 }
 

@@ -54,6 +54,7 @@ hold_front(struct exchange *x)
 		return;
 	x->front_held = hold;
 	x->front->ops->hold(x->front, hold);
+	exchange_arm(x);
 }
 
 static void
@@ -95,7 +96,6 @@ relay_request(struct exchange *x, const struct str *spans, size_t n)
 	bool direct = x->is_flowing && unsent(x) == 0;
 	size_t total = total_of(spans, n);
 
-	x->bytes_in += total;
 	exchange_touch(x);
 	if (x->keeps_body && kept(x) + total > x->upstream->retry.keep_body)
 		relay_forget(x);
@@ -132,6 +132,13 @@ send_kept(struct exchange *x)
 	}
 }
 
+static void
+finish_request(struct exchange *x)
+{
+	if (x->request_done && x->is_flowing && x->origin != NULL)
+		origin_finish(x->origin, x->request->trailers, x->request->n_trailers);
+}
+
 void
 relay_push(struct exchange *x)
 {
@@ -139,9 +146,15 @@ relay_push(struct exchange *x)
 	send_kept(x);
 	if (!x->keeps_body)
 		relay_forget(x);
-	if (x->request_done && !x->is_tunnel)
-		origin_finish(x->origin, x->request->trailers, x->request->n_trailers);
+	finish_request(x);
 	hold_front(x);
+}
+
+void
+relay_request_end(struct exchange *x)
+{
+	x->request_done = true;
+	finish_request(x);
 }
 
 void

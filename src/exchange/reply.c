@@ -22,7 +22,6 @@ struct reply {
 	struct str type;
 	struct str body;
 	struct str location;
-	struct str allow;
 };
 
 static bool
@@ -78,7 +77,6 @@ make_error(struct exchange *x, struct reply *r)
 	}
 }
 
-/* The methods of every route that would match but for its method (RFC 9110 10.2.1). */
 static void
 make_route_answer(struct exchange *x, struct reply *r)
 {
@@ -99,6 +97,13 @@ add(struct message *m, enum field_id id, struct str value)
 {
 	if (value.len > 0)
 		message_add(m, id, field_name(id), value);
+}
+
+/* Who broke the rules of HTTP is not asked for more; who asked for the wrong thing may go on. */
+static bool
+keeps_connection(const struct exchange *x)
+{
+	return end_info(x->refusal.end)->blame != END_BLAME_CLIENT || x->refusal.end == END_NO_ROUTE;
 }
 
 void
@@ -124,6 +129,7 @@ reply_send(struct exchange *x)
 		x->facts.status = r.status;
 		forward_apply_rules(&x->route->response_headers, &x->facts, m, x->arena);
 	}
+	m->keep_alive = keeps_connection(x);
 	m->has_length = r.status != 204 && r.status != 304;
 	m->length = r.body.len;
 	m->framing = FRAMING_COUNTED;

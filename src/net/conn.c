@@ -12,6 +12,7 @@
  */
 #include "net/conn.h"
 
+#include <sys/queue.h>
 #include <sys/uio.h>
 
 #include <errno.h>
@@ -65,7 +66,6 @@ struct conn {
 	struct evbuffer *out;		/* what the kernel did not take */
 	size_t   high, low;
 	uint64_t bytes_in, bytes_out;
-	msec     stamp;
 	msec     progress;		/* when bytes last moved */
 	bool     write_dead;		/* the kernel takes no more; what came before may still be read */
 	struct deadline *linger;	/* of a gentle close */
@@ -74,8 +74,10 @@ struct conn {
 		struct sockaddr_in  in;
 		struct sockaddr_in6 in6;
 	} peer;
-	TAILQ_ENTRY(conn) entry;	/* in its owner's list, or in io->closing */
+	TAILQ_ENTRY(conn) entry;	/* in io->closing */
 };
+
+TAILQ_HEAD(conn_list, conn);
 
 struct spill {				/* write scratch beyond the block, freed after the event */
 	struct spill *next;
@@ -117,6 +119,12 @@ size_t
 conn_count(void)
 {
 	return conns.live;
+}
+
+bool
+conn_any_closing(const struct loop *loop)
+{
+	return !TAILQ_EMPTY(&loop->io->closing);
 }
 
 struct conn_io *
@@ -804,46 +812,4 @@ const struct sockaddr *
 conn_peer(const struct conn *c)
 {
 	return &c->peer.sa;
-}
-
-void
-conn_set_stamp(struct conn *c, msec stamp)
-{
-	c->stamp = stamp;
-}
-
-msec
-conn_stamp(const struct conn *c)
-{
-	return c->stamp;
-}
-
-void
-conn_list_init(struct conn_list *list)
-{
-	TAILQ_INIT(list);
-}
-
-void
-conn_list_add(struct conn_list *list, struct conn *c)
-{
-	TAILQ_INSERT_HEAD(list, c, entry);
-}
-
-void
-conn_list_remove(struct conn_list *list, struct conn *c)
-{
-	TAILQ_REMOVE(list, c, entry);
-}
-
-struct conn *
-conn_list_first(const struct conn_list *list)
-{
-	return TAILQ_FIRST(list);
-}
-
-struct conn *
-conn_list_last(const struct conn_list *list)
-{
-	return TAILQ_LAST(list, conn_list);
 }

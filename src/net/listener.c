@@ -24,7 +24,8 @@
 enum {
 	ACCEPTS_PER_EVENT = 64,
 	BACKLOG = 4096,			/* cut by net.core.somaxconn */
-	PAUSE = 100			/* ms without accepting when descriptors are out */
+	PAUSE = 100,			/* ms without accepting when descriptors are out */
+	WARN_EVERY = 10000		/* ms of quiet between two lines about that */
 };
 
 struct listener {
@@ -38,6 +39,7 @@ struct listener {
 	bool     is_watching;
 	bool     is_starved;		/* paused for want of descriptors */
 	struct deadline pause;
+	msec     warned;
 };
 
 static void
@@ -64,12 +66,10 @@ on_pause_over(void *arg)
 static void
 starve(struct listener *l, int error)
 {
-	static msec last;
-
-	if (last == 0 || clock_now() - last > 10000)
+	if (l->warned == 0 || clock_now() - l->warned > WARN_EVERY)
 		log_warn("cannot accept on %s: %s; trying again every %d ms", l->identity,
 		    strerror(error), PAUSE);
-	last = clock_now();
+	l->warned = clock_now();
 	l->is_starved = true;
 	deadline_arm(&l->pause, PAUSE);
 	watch(l);
@@ -98,6 +98,8 @@ accept_one(struct listener *l)
 		starve(l, errno);
 		return false;
 	case EAGAIN:
+	case EINVAL:
+	case EBADF:
 		return false;
 	default:
 		/* ECONNABORTED and the like are the peer's affair: the next one may be fine. */
@@ -213,11 +215,22 @@ listener_get(struct listener_registry *r, const struct address *a, struct err *e
 	return l;
 }
 
+/* Who stands in the kernel's line was let in before we closed: closing would reset them. */
+static void
+accept_waiting(struct listener *l)
+{
+	int i;
+
+	for (i = 0; i < BACKLOG && !l->registry->is_paused && accept_one(l); i++)
+		;
+}
+
 void
 listener_unref(struct listener *l)
 {
 	if (--l->refs > 0)
 		return;
+	accept_waiting(l);
 	table_remove(&l->registry->by_address, str_of(l->identity));
 	deadline_fini(&l->pause);
 	if (l->is_watching)

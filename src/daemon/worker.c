@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of the daemon: start, reload, drain, end.
+ *
+ * Owns the world.  Decides nothing about a request.  Invariant: there is a current generation from
+ * the start to the end of the last turn, so that a client that is accepted always finds rules.
+ */
+#include "daemon/worker.h"
+
+#include <sys/resource.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/slab.h"
+#include "config/config.h"
+#include "edge/front_h1.h"
+#include "exchange/exchange.h"
+#include "exchange/generation.h"
+#include "exchange/world.h"
+#include "net/conn.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "ops/access_log.h"
+#include "upstream/backend.h"
+#include "upstream/origin.h"
+
+enum {
+	EXIT_CONFIG = 1,
+	EXIT_START = 3,
+	EXIT_BOOKS = 70,		/* EX_SOFTWARE of sysexits.h */
+	SCRATCH = 64 * 1024,
+	FLUSH_EVERY = 200,		/* ms a log line may wait */
+	LAST_WORDS = 1000,		/* ms for answers under way when the drain is over */
+	OWN_FILES = 64			/* descriptors that are no client's: listeners, logs, idle */
+};
+
+struct signal_row {
+	int    number;
+	void (*run)(evutil_socket_t, short, void *);
+};
+
+static void on_hup(evutil_socket_t, short, void *);
+static void on_stop(evutil_socket_t, short, void *);
+static void on_usr1(evutil_socket_t, short, void *);
+
+static const struct signal_row signals[] = {
+	{ SIGHUP, on_hup },
+	{ SIGTERM, on_stop },
+	{ SIGINT, on_stop },
+	{ SIGUSR1, on_usr1 },
+};
+enum { N_SIGNALS = sizeof(signals) / sizeof(signals[0]) };
+
+struct worker {
+	struct world world;
+	const struct source *source;
+	struct event *signals[N_SIGNALS];
+	struct deadline flush;
+	struct deadline drain;
+	bool is_done;
+};
+
+struct config *
+source_load(const struct source *s, struct report *report)
+{
+	if (s->listen != NULL)
+		return config_from_arguments(s->listen, s->to, report);
+	return config_load(s->path, report);
+}
+
+/* --- clients -------------------------------------------------------------------------------------- */
+
+static bool
+is_full(const struct world *w)
+{
+	return front_h1_count() >= w->current->config->client.max_connections;
+}
+
+static void
+on_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t len, const struct listener *l)
+{
+	struct world *w = arg;
+
+	if (w->current == NULL) {
+		close(fd);
+		return;
+	}
+	front_h1_open(&w->env, &w->fronts, fd, peer, len, listener_is_unix(l) ? 0 : listener_port(l));
+	if (is_full(w))
+		listener_registry_pause(&w->listeners, true);
+}
+
+/* The end of each turn. */
+static void
+on_chore(void *arg)
+{
+	struct worker *wk = arg;
+	struct world *w = &wk->world;
+
+	conn_flush(w->loop);
+	exchange_reap(w);
+	arena_reset(w->scratch);
+	if (w->listeners.is_paused && !is_full(w))
+		listener_registry_pause(&w->listeners, false);
+	if (wk->flush.at == 0 && access_log_is_dirty(w->access_log))
+		deadline_arm(&wk->flush, FLUSH_EVERY);
+	if (w->is_draining && w->n_live == 0 && front_h1_count() == 0 && !conn_any_closing(w->loop))
+		wk->is_done = true;
+}
+
+static void
+on_flush(void *arg)
+{
+	access_log_flush(((struct worker *)arg)->world.access_log);
+}
+
+/* --- signals ---------------------------------------------------------------------------------------- */
+
+static void
+log_report(const struct report *report)
+{
+	size_t i;
+
+	for (i = 0; i < report->n; i++)
+		log_error("%.*s", STR_ARG(report->lines[i]));
+}
+
+/* Each client may need a server's connection too. */
+static void
+check_files(const struct config *conf)
+{
+	unsigned long long need = 2ULL * conf->client.max_connections + OWN_FILES;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	if (limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		(void)getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur < need)
+		log_warn("open files are limited to %llu, but client.max_connections %u may need %llu: "
+		    "raise the limit (LimitNOFILE, ulimit -n) or lower max_connections",
+		    (unsigned long long)limit.rlim_cur, conf->client.max_connections, need);
+}
+
+/* The generation of the source as it is now; NULL when anything is wrong, which is said. */
+static struct generation *
+load(struct worker *wk, int *exit_code)
+{
+	struct generation *g = NULL;
+	struct config *conf;
+	struct report report;
+	struct err err;
+
+	report_init(&report);
+	conf = source_load(wk->source, &report);
+	log_report(&report);
+	*exit_code = EXIT_CONFIG;
+	if (conf != NULL) {
+		check_files(conf);
+		g = generation_new(&wk->world, conf, &err);
+		*exit_code = EXIT_START;
+		if (g == NULL)
+			log_error("%s", err.text);
+	}
+	report_fini(&report);
+	return g;
+}
+
+static void
+on_hup(evutil_socket_t number, short what, void *arg)
+{
+	struct worker *wk = arg;
+	struct generation *g;
+	int unused;
+
+	(void)number;
+	(void)what;
+	clock_update();
+	if (wk->world.is_draining) {
+		log_warn("reload: failed: stopping already");
+		return;
+	}
+	g = load(wk, &unused);
+	if (g == NULL) {
+		log_error("reload: failed, nothing has changed");
+		return;
+	}
+	generation_adopt(&wk->world, g);
+	log_info("reload: ok, generation %llu", (unsigned long long)g->id);
+}
+
+static void
+on_usr1(evutil_socket_t number, short what, void *arg)
+{
+	struct worker *wk = arg;
+	struct err err;
+
+	(void)number;
+	(void)what;
+	if (access_log_reopen(wk->world.access_log, &err))
+		log_info("log files reopened");
+	else
+		log_error("%s; the old file is written on", err.text);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------ */
+
+static void
+end_all(struct worker *wk)
+{
+	exchange_end_all(&wk->world);
+	front_h1_close_all(&wk->world.fronts);
+}
+
+static void
+on_drain_over(void *arg)
+{
+	struct worker *wk = arg;
+
+	if (wk->world.n_live == 0 && front_h1_count() == 0) {
+		wk->is_done = true;
+		return;
+	}
+	log_warn("drain_timeout is over: %zu exchanges are ended", wk->world.n_live);
+	end_all(wk);
+	deadline_arm(&wk->drain, LAST_WORDS);
+}
+
+static void
+start_drain(struct worker *wk)
+{
+	struct world *w = &wk->world;
+	msec limit = w->current->config->drain_timeout;
+
+	/* Before the listeners close: those in the kernel's line come in and are told to close. */
+	w->is_draining = w->env.is_draining = true;
+	generation_retire(w->current);
+	front_h1_drain(&w->fronts);
+	deadline_arm(&wk->drain, limit > 0 ? limit : 1);
+	log_info("stopping: %zu exchanges in flight have %lld ms to end", w->n_live,
+	    (long long)limit);
+}
+
+static void
+on_stop(evutil_socket_t number, short what, void *arg)
+{
+	struct worker *wk = arg;
+
+	(void)number;
+	(void)what;
+	clock_update();
+	if (!wk->world.is_draining) {
+		start_drain(wk);
+		return;
+	}
+	log_info("stopping at once");
+	end_all(wk);
+	wk->is_done = true;
+}
+
+/* --- start ---------------------------------------------------------------------------------------------- */
+
+static void
+init_modules(void)
+{
+	conn_module_init();
+	origin_module_init();
+	backend_module_init();
+	front_h1_module_init();
+	exchange_module_init();
+}
+
+static void
+fini_modules(void)
+{
+	exchange_module_fini();
+	front_h1_module_fini();
+	backend_module_fini();
+	origin_module_fini();
+	conn_module_fini();
+}
+
+static void
+init(struct worker *wk, const struct source *source)
+{
+	struct world *w = &wk->world;
+	size_t i;
+
+	memset(wk, 0, sizeof(*wk));
+	wk->source = source;
+	w->loop = loop_new();
+	w->scratch = arena_new(SCRATCH);
+	TAILQ_INIT(&w->live);
+	TAILQ_INIT(&w->ended);
+	TAILQ_INIT(&w->fronts);
+	backend_registry_init(&w->backends, w->loop);
+	listener_registry_init(&w->listeners, w->loop, on_accept, w);
+	w->env.loop = w->loop;
+	w->env.events = &exchange_front_events;
+	w->env.world = w;
+	deadline_init(&wk->flush, w->loop, on_flush, wk);
+	deadline_init(&wk->drain, w->loop, on_drain_over, wk);
+	for (i = 0; i < N_SIGNALS; i++) {
+		wk->signals[i] = evsignal_new(loop_base(w->loop), signals[i].number, signals[i].run,
+		    wk);
+		check(wk->signals[i] != NULL);
+		event_add(wk->signals[i], NULL);
+	}
+	loop_set_chore(w->loop, on_chore, wk);
+}
+
+/* Gives everything back; false when something was not there to be given. */
+static bool
+fini(struct worker *wk)
+{
+	struct world *w = &wk->world;
+	bool is_balanced;
+	size_t i;
+
+	exchange_reap(w);
+	if (w->current != NULL)
+		generation_unref(w->current);
+	w->current = NULL;
+	if (w->access_log != NULL)
+		access_log_close(w->access_log);
+	for (i = 0; i < N_SIGNALS; i++)
+		event_free(wk->signals[i]);
+	deadline_fini(&wk->flush);
+	deadline_fini(&wk->drain);
+	is_balanced = w->n_generations == 0 && w->n_live == 0 &&
+	    backend_registry_count(&w->backends) == 0 && listener_registry_count(&w->listeners) == 0;
+	if (!is_balanced)
+		log_error("books: %u generations, %zu exchanges, %zu servers, %zu listeners still live",
+		    w->n_generations, w->n_live, backend_registry_count(&w->backends),
+		    listener_registry_count(&w->listeners));
+	else {
+		backend_registry_fini(&w->backends);
+		listener_registry_fini(&w->listeners);
+	}
+	loop_free(w->loop);
+	arena_free(w->scratch);
+	return slab_books() == 0 && is_balanced;
+}
+
+static void
+say_started(const struct generation *g)
+{
+	const struct config *conf = g->config;
+	char list[512];
+	size_t i, n = 0;
+
+	for (i = 0; i < conf->n_listen && n < sizeof(list) - 1; i++)
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%.*s", i > 0 ? ", " : "",
+		    STR_ARG(conf->listen[i].address.text));
+	log_info("started: listening on %s", list);
+}
+
+int
+worker_run(const struct source *source)
+{
+	struct worker wk;
+	struct generation *g;
+	int code = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	init_modules();
+	init(&wk, source);
+	g = load(&wk, &code);
+	if (g != NULL) {
+		generation_adopt(&wk.world, g);
+		say_started(g);
+		while (!wk.is_done)
+			loop_turn(wk.world.loop);
+		code = 0;
+	}
+	if (!fini(&wk) && code == 0)
+		code = EXIT_BOOKS;
+	if (g != NULL && code == 0)
+		log_info("stopped");
+	fini_modules();
+	return code;
+}

@@ -1,0 +1,827 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Birth, the steps and the one end of a request with its answer.
+ *
+ * The table below is the only place that knows the order of things.  .enter runs once, on arrival,
+ * and starts something; .next runs after it and after every event, looks at what is there and names
+ * the next step; .limit says how long waiting there may last.  Events store what came and run the
+ * steps; bodies do not walk them (relay.c).  Invariant: is_ended is set once, by exchange_end, which
+ * gives everything back; the memory is freed at the end of the turn.
+ */
+#include "exchange/exchange.h"
+
+#include <stdio.h>
+
+#include <event2/buffer.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/slab.h"
+#include "config/config.h"
+#include "exchange/generation.h"
+#include "exchange/relay.h"
+#include "exchange/reply.h"
+#include "exchange/world.h"
+#include "net/conn.h"
+#include "ops/access_log.h"
+#include "policy/route.h"
+#include "upstream/origin.h"
+
+enum { EXCHANGE_MAGIC = 0x65786368, NO_LIMIT = 0 };
+
+/* When waiting in a step is over, and what that means. */
+struct limit {
+	msec     at;			/* monotonic; NO_LIMIT: never */
+	enum end why;
+};
+
+struct step_info {
+	const char  *name;
+	void       (*enter)(struct exchange *);
+	enum step  (*next)(struct exchange *);
+	struct limit (*limit)(const struct exchange *);
+};
+
+static const struct step_info steps[];
+static const struct origin_events origin_events;
+static struct slab exchanges;
+
+static void on_deadline(void *);
+
+void
+exchange_module_init(void)
+{
+	slab_init(&exchanges, "exchange", sizeof(struct exchange));
+}
+
+void
+exchange_module_fini(void)
+{
+	slab_fini(&exchanges);
+}
+
+static void
+refuse(struct exchange *x, enum end end, int status, const char *rule)
+{
+	const struct end_info *info = end_info(end);
+
+	x->refusal.end = end;
+	x->refusal.status = status != 0 ? status : info->status;
+	x->refusal.rule = rule;
+	x->refusal.why = info->text;
+}
+
+/* --- route: what is to be done with it --------------------------------------------------------- */
+
+static enum step
+refuse_route(struct exchange *x, bool methods_differ)
+{
+	if (methods_differ) {
+		refuse(x, END_NO_ROUTE, 405, "method_not_allowed");
+		x->refusal.why = "this site does not take that method here";
+	} else
+		refuse(x, END_NO_ROUTE, 0, NULL);
+	return STEP_REPLY;
+}
+
+/* The key of the hash balancers; the others do not look at it. */
+static uint64_t
+hash_of(const struct exchange *x, const struct ip *client)
+{
+	const struct upstream_conf *up = x->upstream;
+
+	if (up->balance == BALANCE_IP_HASH)
+		return pool_hash_ip(up, client);
+	if (up->balance == BALANCE_HASH)
+		return pool_hash_key(forward_key(&up->hash, &x->facts, x->request));
+	return 0;
+}
+
+static enum step
+route_next(struct exchange *x)
+{
+	const struct message *m = x->request;
+	bool methods_differ;
+
+	x->route = x->facts.route = route_match(x->gen->config, m, &methods_differ);
+	if (x->route == NULL)
+		return refuse_route(x, methods_differ);
+	if (m->framing == FRAMING_COUNTED && m->length > x->route->max_body) {
+		refuse(x, END_BODY_TOO_LARGE, 0, "body_too_large");
+		return STEP_REPLY;
+	}
+	if (x->route->action != ROUTE_UPSTREAM)
+		return STEP_REPLY;
+	x->upstream = x->route->upstream;
+	x->keeps_body = true;
+	x->pick.hash = hash_of(x, &x->client);
+	return STEP_PICK;
+}
+
+/* --- reply: an answer of our own ------------------------------------------------------------------ */
+
+static void
+reply_enter(struct exchange *x)
+{
+	reply_send(x);
+}
+
+static enum step
+reply_next(struct exchange *x)
+{
+	(void)x;
+	return STEP_DONE;
+}
+
+/* --- pick: who serves ---------------------------------------------------------------------------------- */
+
+static void
+pick_enter(struct exchange *x)
+{
+	struct pool *pool = generation_pool(x->gen, x->upstream);
+
+	x->pick.now = clock_now();
+	if (!pool_pick(pool, &x->pick, &x->attempt))
+		return;
+	x->tries++;
+	x->was_stale = false;
+	x->picked_us = clock_now_us();
+	x->connected_us = x->first_byte_us = 0;
+	x->server = x->facts.server = x->attempt.member->conf->address.text;
+}
+
+static enum step
+pick_next(struct exchange *x)
+{
+	if (x->attempt.member != NULL)
+		return STEP_CONNECT;
+	/* Out of servers: what the last one did is the better answer. */
+	if (x->end == END_OK)
+		x->end = END_NO_BACKEND;
+	return STEP_DONE;
+}
+
+/* --- connect ----------------------------------------------------------------------------------------------- */
+
+static void
+connect_enter(struct exchange *x)
+{
+	x->end = END_OK;
+	x->refusal.rule = NULL;
+	x->origin = origin_open(x->world->loop, x->attempt.backend, x->wants_fresh, &origin_events,
+	    x);
+	x->wants_fresh = false;
+	x->touched = clock_now();
+}
+
+static enum step
+connect_next(struct exchange *x)
+{
+	if (!origin_is_open(x->origin))
+		return STEP_WAIT;
+	x->connected_us = clock_now_us();
+	return STEP_SEND;
+}
+
+static struct limit
+connect_limit(const struct exchange *x)
+{
+	struct limit l = { x->touched + x->upstream->timeouts.connect, END_CONNECT_TIMEOUT };
+
+	return l;
+}
+
+/* --- send: head and body to the server, until a head comes back ------------------------------------------ */
+
+static void
+send_enter(struct exchange *x)
+{
+	struct message *m = forward_request(&x->facts, x->request, x->world->scratch);
+
+	origin_send(x->origin, m, x->arena);
+	relay_push(x);
+	x->touched = clock_now();
+}
+
+static enum step
+send_next(struct exchange *x)
+{
+	return x->response != NULL ? STEP_RESPOND : STEP_WAIT;
+}
+
+static msec
+later(msec a, msec b)
+{
+	return a > b ? a : b;
+}
+
+static struct limit
+send_limit(const struct exchange *x)
+{
+	msec moved = later(x->touched, origin_progress(x->origin));
+	struct limit none = { NO_LIMIT, END_OK };
+	struct limit head = { moved + x->upstream->timeouts.first_byte, END_HEAD_TIMEOUT };
+	struct limit send = { moved + x->upstream->timeouts.send, END_SERVER_SEND_TIMEOUT };
+
+	if (origin_sent_all(x->origin))
+		return head;
+	/* Waiting for the client's body is the front's affair, and limited there. */
+	return origin_backlog(x->origin) > 0 ? send : none;
+}
+
+/* --- respond: the answer to the client ---------------------------------------------------------------------- */
+
+static void
+respond_enter(struct exchange *x)
+{
+	struct message *m;
+
+	x->facts.status = x->response->status;
+	m = forward_response(&x->facts, x->response, x->world->scratch);
+	x->is_event_stream = message_value(m, FIELD_X_ACCEL_BUFFERING).len > 0 &&
+	    str_starts(message_value(m, FIELD_CONTENT_TYPE), STR("text/event-stream"));
+	relay_forget(x);
+	respond_head(x, m);
+	x->touched = clock_now();
+}
+
+static enum step
+respond_next(struct exchange *x)
+{
+	if (x->is_tunnel)
+		return x->response_done && x->client_done ? STEP_DONE : STEP_WAIT;
+	return x->response_done ? STEP_DONE : STEP_WAIT;
+}
+
+static struct limit
+respond_limit(const struct exchange *x)
+{
+	struct limit none = { NO_LIMIT, END_OK };
+	struct limit idle = { x->touched + x->upstream->timeouts.idle,
+		x->is_tunnel ? END_TUNNEL_IDLE : END_BODY_STALLED };
+
+	/* The client is slow, not the server: the front limits that. */
+	return x->origin_held && !x->is_tunnel ? none : idle;
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------- */
+
+static const struct step_info steps[] = {
+	[STEP_ROUTE]   = { "route",   NULL,          route_next,   NULL },
+	[STEP_REPLY]   = { "reply",   reply_enter,   reply_next,   NULL },
+	[STEP_PICK]    = { "pick",    pick_enter,    pick_next,    NULL },
+	[STEP_CONNECT] = { "connect", connect_enter, connect_next, connect_limit },
+	[STEP_SEND]    = { "send",    send_enter,    send_next,    send_limit },
+	[STEP_RESPOND] = { "respond", respond_enter, respond_next, respond_limit },
+};
+
+static void
+go_to(struct exchange *x, enum step step)
+{
+	x->step = step;
+	x->arrived = true;
+}
+
+/* The nearest of the step's limit and that of the whole. */
+static struct limit
+limit_of(const struct exchange *x)
+{
+	const struct step_info *s = &steps[x->step];
+	struct limit none = { NO_LIMIT, END_OK };
+	struct limit l = s->limit != NULL ? s->limit(x) : none;
+	msec total = x->upstream != NULL ? x->upstream->timeouts.total : 0;
+
+	if (total > 0 && !x->is_tunnel &&
+	    (l.at == NO_LIMIT || x->started_us / 1000 + total < l.at)) {
+		l.at = x->started_us / 1000 + total;
+		l.why = END_TOTAL_TIMEOUT;
+	}
+	return l;
+}
+
+void
+exchange_arm(struct exchange *x)
+{
+	struct limit l;
+	msec now = clock_now();
+
+	if (x->is_ended || x->step == STEP_DONE)
+		return;
+	l = limit_of(x);
+	if (l.at == NO_LIMIT)
+		deadline_disarm(&x->deadline);
+	else
+		deadline_arm(&x->deadline, l.at > now ? l.at - now : 1);
+}
+
+void
+exchange_touch(struct exchange *x)
+{
+	x->touched = clock_now();
+}
+
+void
+exchange_run(struct exchange *x)
+{
+	const struct step_info *s;
+	enum step next;
+
+	check(x->magic == EXCHANGE_MAGIC);
+	while (!x->is_ended && x->step != STEP_DONE) {
+		s = &steps[x->step];
+		if (x->arrived) {
+			x->arrived = false;
+			if (s->enter != NULL)
+				s->enter(x);
+			if (x->is_ended)
+				return;
+		}
+		next = s->next(x);
+		if (next == STEP_WAIT) {
+			exchange_arm(x);
+			return;
+		}
+		go_to(x, next);
+	}
+	exchange_end(x, x->end);
+}
+
+/* The limits are lazy: what moved meanwhile is looked at when the timer fires. */
+static void
+on_deadline(void *arg)
+{
+	struct exchange *x = arg;
+	struct limit l;
+
+	check(x->magic == EXCHANGE_MAGIC);
+	l = limit_of(x);
+	if (l.at != NO_LIMIT && l.at <= clock_now())
+		exchange_fail(x, l.why);
+	else
+		exchange_arm(x);
+}
+
+/* --- failure: another try, or the end ----------------------------------------------------------------------------- */
+
+static bool
+is_timeout(enum end why)
+{
+	switch (why) {
+	case END_CONNECT_TIMEOUT:
+	case END_HEAD_TIMEOUT:
+	case END_SERVER_SEND_TIMEOUT:
+	case END_BODY_STALLED:
+	case END_TOTAL_TIMEOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+judge_failure(struct exchange *x, enum end why)
+{
+	const struct status_set *fail_on = &x->upstream->fail_on;
+
+	if (end_info(why)->blame != END_BLAME_UPSTREAM)
+		return;
+	if (is_timeout(why) ? fail_on->timeout : fail_on->error)
+		attempt_failure(&x->attempt, clock_now(), end_info(why)->name);
+}
+
+/* What every retry needs, whatever the reason. */
+static bool
+may_try_again(const struct exchange *x)
+{
+	return x->upstream != NULL && !x->head_sent && x->front != NULL && !x->body_lost &&
+	    x->tries < x->upstream->retry.tries;
+}
+
+static bool
+method_allows(const struct exchange *x)
+{
+	return method_is_idempotent(x->request->method) || x->upstream->retry.non_idempotent;
+}
+
+static bool
+may_retry(const struct exchange *x, enum end why)
+{
+	const struct status_set *on;
+
+	if (!may_try_again(x))
+		return false;
+	on = &x->upstream->retry.on;
+	switch (end_info(why)->retry) {
+	case END_RETRY_CONNECT:
+		return on->error || (on->timeout && is_timeout(why));
+	case END_RETRY_STALE:
+	case END_RETRY_ERROR:
+		return on->error && method_allows(x);
+	case END_RETRY_TIMEOUT:
+		return on->timeout && method_allows(x);
+	case END_RETRY_NEVER:
+		break;
+	}
+	return false;
+}
+
+static void
+drop_attempt(struct exchange *x)
+{
+	if (x->origin != NULL)
+		origin_close(x->origin, x->upstream);
+	x->origin = NULL;
+	x->origin_held = false;
+	attempt_done(&x->attempt);
+	x->response = NULL;
+	relay_rewind(x);
+}
+
+/* RFC 9112 9.3.1: the server closed a connection it had kept; it has seen nothing it would act on. */
+static void
+try_fresh(struct exchange *x)
+{
+	x->was_stale = x->wants_fresh = true;
+	origin_close(x->origin, x->upstream);
+	x->origin = NULL;
+	relay_rewind(x);
+	go_to(x, STEP_CONNECT);
+	exchange_run(x);
+}
+
+void
+exchange_fail(struct exchange *x, enum end why)
+{
+	check(x->magic == EXCHANGE_MAGIC);
+	if (x->is_ended)
+		return;
+	if (why == END_BAD_RESPONSE && x->origin != NULL && origin_rule(x->origin) != NULL)
+		x->refusal.rule = origin_rule(x->origin);
+	if (x->upstream != NULL)
+		judge_failure(x, why);
+	if (end_info(why)->retry == END_RETRY_STALE && !x->was_stale && !x->body_lost &&
+	    !x->head_sent) {
+		try_fresh(x);
+		return;
+	}
+	if (!may_retry(x, why)) {
+		exchange_end(x, why);
+		return;
+	}
+	x->end = why;
+	drop_attempt(x);
+	go_to(x, STEP_PICK);
+	exchange_run(x);
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------------------- */
+
+static void
+log_exchange(struct exchange *x)
+{
+	const struct message *m = x->request;
+	int64_t now = clock_now_us();
+	struct record r = {
+		.wall_us = x->wall_us,
+		.request_id = x->facts.request_id,
+		.client = x->facts.client_ip,
+		.method = m->method_name,
+		.target = m->target,
+		.host = m->authority,
+		.user_agent = message_value(m, FIELD_USER_AGENT),
+		.referer = message_value(m, FIELD_REFERER),
+		.minor = m->minor,
+		.status = x->status,
+		.bytes_in = x->bytes_in,
+		.bytes_out = x->bytes_out,
+		.end = x->end,
+		.rule = x->refusal.rule,
+		.server = x->server,
+		.tries = x->tries,
+		.queue_us = x->picked_us > 0 ? x->queue_us : -1,
+		.connect_us = x->connected_us > 0 ? x->connected_us - x->picked_us : -1,
+		.first_byte_us = x->first_byte_us > 0 ? x->first_byte_us - x->started_us : -1,
+		.total_us = now - x->started_us,
+	};
+
+	if (x->route != NULL)
+		r.route = x->route->name;
+	if (x->upstream != NULL)
+		r.upstream = x->upstream->name;
+	access_log_write(x->world->access_log, &r);
+}
+
+/* What the client is told of a failure; nothing that it could take for a whole answer. */
+static void
+answer_failure(struct exchange *x, enum end why)
+{
+	const struct end_info *info = end_info(why);
+	struct front_stream *front = x->front;
+
+	if (!x->head_sent && (x->refusal.status != 0 || info->status != 0)) {
+		if (x->refusal.status == 0)
+			refuse(x, why, 0, x->refusal.rule);
+		x->response = NULL;
+		reply_send(x);
+		respond_end(x);
+		return;
+	}
+	if (x->is_event_stream && x->head_sent)
+		reply_stream_error(x, info->name, info->text);
+	x->front = NULL;
+	front->ops->reset(front);
+}
+
+void
+exchange_end(struct exchange *x, enum end why)
+{
+	check(x->magic == EXCHANGE_MAGIC);
+	if (x->is_ended)
+		return;
+	x->is_ended = true;
+	/* A refusal has its own word: the steps went well, the request did not. */
+	x->end = why == END_OK && x->refusal.status != 0 ? x->refusal.end : why;
+	if (x->abandoned != END_OK)
+		x->end = x->abandoned;
+	x->step = STEP_DONE;
+	deadline_fini(&x->deadline);
+	if (x->origin != NULL)
+		origin_close(x->origin, x->upstream);
+	x->origin = NULL;
+	attempt_done(&x->attempt);
+	if (x->front != NULL) {
+		if (why == END_OK)
+			respond_end(x);
+		else
+			answer_failure(x, why);
+	}
+	if (x->status == 0)
+		x->status = end_info(x->end)->status;
+	log_exchange(x);
+	generation_unref(x->gen);
+	x->gen = NULL;
+	TAILQ_REMOVE(&x->world->live, x, entry);
+	TAILQ_INSERT_TAIL(&x->world->ended, x, entry);
+	x->world->n_live--;
+}
+
+void
+exchange_reap(struct world *w)
+{
+	struct exchange *x;
+
+	/* Pieces gathered for a socket may lie in these arenas. */
+	if (!TAILQ_EMPTY(&w->ended))
+		conn_flush(w->loop);
+	while ((x = TAILQ_FIRST(&w->ended)) != NULL) {
+		TAILQ_REMOVE(&w->ended, x, entry);
+		arena_free(x->arena);
+		if (x->body != NULL)
+			evbuffer_free(x->body);
+		x->magic = 0;
+		slab_give(&exchanges, x);
+	}
+}
+
+void
+exchange_end_all(struct world *w)
+{
+	while (!TAILQ_EMPTY(&w->live))
+		exchange_end(TAILQ_FIRST(&w->live), END_DRAINED);
+}
+
+/* --- what the front says ------------------------------------------------------------------------------------------- */
+
+static struct exchange *
+new_exchange(struct world *w, struct front_stream *front, struct message *m)
+{
+	struct exchange *x = slab_take(&exchanges);
+	struct forward_facts *facts = &x->facts;
+
+	x->magic = EXCHANGE_MAGIC;
+	x->world = w;
+	x->arena = m->arena;
+	x->request = m;
+	x->front = front;
+	front->x = x;
+	x->gen = generation_ref(w->current);
+	x->started_us = clock_now_us();
+	x->wall_us = clock_wall_us();
+	x->touched = clock_now();
+	facts->config = x->gen->config;
+	facts->request = m;
+	facts->peer_ip = str_of(front->peer_text);
+	x->client = client_address(facts->config, &front->peer, m, &facts->peer_is_trusted);
+	facts->client_ip = facts->peer_ip;
+	if (x->client.is_set)
+		facts->client_ip = str_make(x->client_text,
+		    ip_format(&x->client, x->client_text, sizeof(x->client_text)));
+	facts->scheme = front->is_tls ? STR("https") : STR("http");
+	facts->local_port = front->local_port;
+	facts->request_id = request_id_of(x->arena, m);
+	deadline_init(&x->deadline, w->loop, on_deadline, x);
+	TAILQ_INSERT_TAIL(&w->live, x, entry);
+	w->n_live++;
+	return x;
+}
+
+static void
+on_request(void *world, struct front_stream *front, struct message *m)
+{
+	struct exchange *x = new_exchange(world, front, m);
+
+	x->request_done = m->framing == FRAMING_NONE ||
+	    (m->framing == FRAMING_COUNTED && m->length == 0);
+	go_to(x, STEP_ROUTE);
+	exchange_run(x);
+}
+
+static void
+on_refuse(void *world, struct front_stream *front, struct message *m, const struct refusal *why)
+{
+	struct exchange *x = new_exchange(world, front, m);
+
+	x->refusal = *why;
+	go_to(x, STEP_REPLY);
+	exchange_run(x);
+}
+
+static void
+on_front_body(void *arg, const struct str *spans, size_t n)
+{
+	struct exchange *x = arg;
+
+	size_t i;
+
+	if (x->is_ended)
+		return;
+	for (i = 0; i < n; i++)
+		x->bytes_in += spans[i].len;
+	if (x->bytes_in > x->route->max_body && !x->is_tunnel) {
+		refuse(x, END_BODY_TOO_LARGE, 0, "body_too_large");
+		exchange_end(x, END_BODY_TOO_LARGE);
+	} else
+		relay_request(x, spans, n);
+}
+
+static void
+on_front_request_end(void *arg)
+{
+	struct exchange *x = arg;
+
+	if (x->is_ended)
+		return;
+	if (x->is_tunnel) {
+		x->client_done = true;
+		if (x->origin != NULL)
+			origin_shutdown(x->origin);
+	} else
+		relay_request_end(x);
+	exchange_run(x);
+}
+
+static void
+on_front_drain(void *arg)
+{
+	relay_front_drained(arg);
+}
+
+/* Goes on without its client where the upstream says so and the server has the whole request. */
+static bool
+goes_on_alone(const struct exchange *x)
+{
+	return x->upstream != NULL && x->upstream->finish_on_abort && x->request_done &&
+	    !x->is_tunnel && (x->step == STEP_SEND || x->step == STEP_RESPOND);
+}
+
+static void
+on_front_abort(void *arg, const struct refusal *why)
+{
+	struct exchange *x = arg;
+
+	if (x->is_ended)
+		return;
+	if (why->end != END_CLIENT_ABORT && why->end != END_SEND_TIMEOUT) {
+		x->refusal = *why;
+		if (x->refusal.status == 0)
+			x->refusal.status = end_info(why->end)->status;
+		exchange_end(x, why->end);
+		return;
+	}
+	x->front = NULL;
+	x->status = end_info(why->end)->status;
+	if (!goes_on_alone(x)) {
+		exchange_end(x, why->end);
+		return;
+	}
+	x->abandoned = why->end;
+	relay_front_drained(x);
+	exchange_arm(x);
+}
+
+const struct front_events exchange_front_events = {
+	.on_request = on_request,
+	.on_refuse = on_refuse,
+	.on_body = on_front_body,
+	.on_request_end = on_front_request_end,
+	.on_drain = on_front_drain,
+	.on_abort = on_front_abort,
+};
+
+/* --- what the origin says --------------------------------------------------------------------------------------------- */
+
+static void
+on_origin_open(void *arg)
+{
+	exchange_run(arg);
+}
+
+/* A refusal by status goes to another server while one is left and nothing was told the client. */
+static bool
+retries_status(const struct exchange *x, int status)
+{
+	return status_set_has(&x->upstream->retry.on, status) && may_try_again(x) &&
+	    method_allows(x) && pool_has_other(generation_pool(x->gen, x->upstream), &x->pick);
+}
+
+static void
+take_interim(struct exchange *x, struct message *m)
+{
+	if (x->front != NULL)
+		respond_head(x, forward_response(&x->facts, m, x->world->scratch));
+	exchange_touch(x);
+	exchange_arm(x);
+}
+
+static void
+on_origin_head(void *arg, struct message *m)
+{
+	struct exchange *x = arg;
+
+	if (m->status < 200 && m->status != 101) {
+		take_interim(x, m);
+		return;
+	}
+	x->first_byte_us = clock_now_us();
+	if (status_set_has(&x->upstream->fail_on, m->status)) {
+		char why[24];
+
+		snprintf(why, sizeof(why), "status %d", m->status);
+		attempt_failure(&x->attempt, clock_now(), why);
+	} else
+		attempt_success(&x->attempt, clock_now());
+	if (retries_status(x, m->status)) {
+		drop_attempt(x);
+		go_to(x, STEP_PICK);
+	} else {
+		x->response = m;
+		x->is_tunnel = m->status == 101;
+	}
+	exchange_run(x);
+}
+
+static void
+on_origin_body(void *arg, const struct str *spans, size_t n)
+{
+	respond_body(arg, spans, n);
+}
+
+static void
+on_origin_end(void *arg)
+{
+	struct exchange *x = arg;
+
+	if (x->is_ended)
+		return;
+	x->response_done = true;
+	if (x->is_tunnel && x->front != NULL)
+		x->front->ops->shutdown(x->front);
+	exchange_run(x);
+}
+
+static void
+on_origin_drain(void *arg)
+{
+	relay_origin_drained(arg);
+}
+
+static void
+on_origin_fail(void *arg, enum end why)
+{
+	struct exchange *x = arg;
+
+	/* In a tunnel either side may vanish; that is how tunnels end. */
+	if (x->is_tunnel && why == END_BODY_CUT)
+		why = END_RESET;
+	exchange_fail(x, why);
+}
+
+static const struct origin_events origin_events = {
+	.on_open = on_origin_open,
+	.on_head = on_origin_head,
+	.on_body = on_origin_body,
+	.on_end = on_origin_end,
+	.on_drain = on_origin_drain,
+	.on_fail = on_origin_fail,
+};

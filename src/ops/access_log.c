@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One line per exchange.
+ *
+ * A field is a row: name and how to get it from a record.  JSON is all rows marked for it, in order;
+ * every other format is a list of literals and rows, compiled once.  Lines gather in memory and go
+ * out in whole lines; a pipe that nobody empties costs lines, never time.
+ */
+#include "ops/access_log.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	FLUSH_AT = 32 * 1024,		/* bytes that make a write worth while */
+	KEEP_MAX = 1024 * 1024,		/* bytes kept for a reader that does not read */
+	PARTS_MAX = 128,
+	SMALL = 64
+};
+
+struct value {
+	enum { VALUE_NONE, VALUE_TEXT, VALUE_BARE } kind;
+	struct str text;
+};
+
+struct row {
+	const char   *name;
+	struct value (*get)(const struct record *, char small[SMALL]);
+	enum { JSON_NEVER, JSON_ALWAYS, JSON_WHEN_SET } json;
+};
+
+struct part {
+	struct str        literal;
+	const struct row *row;		/* NULL: the literal */
+};
+
+struct access_log {
+	enum log_format kind;
+	char       *path;
+	char       *format;
+	struct part parts[PARTS_MAX];
+	size_t      n_parts;
+	int         fd;			/* -1: off */
+	bool        owns_fd;
+	bool        may_block;		/* a pipe, a terminal, a socket */
+	char       *buf;
+	size_t      len, cap;
+	uint64_t    dropped;
+};
+
+/* --- values ---------------------------------------------------------------------------------------- */
+
+static struct value
+text(struct str s)
+{
+	struct value v = { s.len > 0 ? VALUE_TEXT : VALUE_NONE, s };
+
+	return v;
+}
+
+static struct value
+bare(const char *p, size_t len)
+{
+	struct value v = { VALUE_BARE, { p, len } };
+
+	return v;
+}
+
+/* Decimal digits to the end of small. */
+static struct value
+number(uint64_t n, char small[SMALL])
+{
+	char *p = small + SMALL;
+
+	do
+		*--p = (char)('0' + n % 10);
+	while ((n /= 10) != 0);
+	return bare(p, (size_t)(small + SMALL - p));
+}
+
+/* Microseconds as milliseconds with at most three decimals; -1 is nothing. */
+static struct value
+milliseconds(int64_t us, char small[SMALL])
+{
+	struct value none = { VALUE_NONE, STR_NONE };
+	unsigned rest;
+	int n;
+
+	if (us < 0)
+		return none;
+	rest = (unsigned)(us % 1000);
+	if (rest == 0)
+		return number((uint64_t)us / 1000, small);
+	n = snprintf(small, SMALL, "%lld.%03u", (long long)(us / 1000), rest);
+	while (small[n - 1] == '0')
+		n--;
+	return bare(small, (size_t)n);
+}
+
+static struct value
+get_time(const struct record *r, char small[SMALL])
+{
+	static char second[32];
+	static int64_t made = -1;
+	time_t now = (time_t)(r->wall_us / 1000000);
+	struct tm tm;
+
+	if (made != now) {
+		gmtime_r(&now, &tm);
+		strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", &tm);
+		made = now;
+	}
+	snprintf(small, SMALL, "%s.%03dZ", second, (int)(r->wall_us / 1000 % 1000));
+	return text(str_of(small));
+}
+
+/* Of the combined format: "10/Oct/2000:13:55:36 +0000", in UTC. */
+static struct value
+get_time_local(const struct record *r, char small[SMALL])
+{
+	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
+		"Aug", "Sep", "Oct", "Nov", "Dec" };
+	time_t now = (time_t)(r->wall_us / 1000000);
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	snprintf(small, SMALL, "%02d/%s/%04d:%02d:%02d:%02d +0000", tm.tm_mday, months[tm.tm_mon],
+	    tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return text(str_of(small));
+}
+
+static struct value
+get_protocol(const struct record *r, char small[SMALL])
+{
+	(void)small;
+	if (r->method.len == 0)
+		return text(STR_NONE);
+	return text(r->minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"));
+}
+
+#define GET_TEXT(field)						\
+static struct value						\
+get_##field(const struct record *r, char small[SMALL])		\
+{								\
+	(void)small;						\
+	return text(r->field);					\
+}
+#define GET_WORD(field, expression)				\
+static struct value						\
+get_##field(const struct record *r, char small[SMALL])		\
+{								\
+	(void)small;						\
+	return text(str_of(expression));			\
+}
+#define GET_NUMBER(field)					\
+static struct value						\
+get_##field(const struct record *r, char small[SMALL])		\
+{								\
+	return number((uint64_t)r->field, small);		\
+}
+#define GET_TIME(field)						\
+static struct value						\
+get_##field(const struct record *r, char small[SMALL])		\
+{								\
+	return milliseconds(r->field##_us, small);		\
+}
+
+GET_TEXT(request_id)
+GET_TEXT(client)
+GET_TEXT(method)
+GET_TEXT(target)
+GET_TEXT(host)
+GET_NUMBER(status)
+GET_NUMBER(bytes_in)
+GET_NUMBER(bytes_out)
+GET_WORD(end, end_info(r->end)->name)
+GET_WORD(rule, r->rule)
+GET_TEXT(route)
+GET_TEXT(upstream)
+GET_TEXT(server)
+GET_NUMBER(tries)
+GET_TIME(queue)
+GET_TIME(connect)
+GET_TIME(first_byte)
+GET_TIME(total)
+GET_TEXT(user_agent)
+GET_TEXT(referer)
+
+static const struct row rows[] = {
+	{ "time", get_time, JSON_ALWAYS },
+	{ "request_id", get_request_id, JSON_ALWAYS },
+	{ "client", get_client, JSON_ALWAYS },
+	{ "method", get_method, JSON_ALWAYS },
+	{ "target", get_target, JSON_ALWAYS },
+	{ "host", get_host, JSON_ALWAYS },
+	{ "protocol", get_protocol, JSON_ALWAYS },
+	{ "status", get_status, JSON_ALWAYS },
+	{ "bytes_in", get_bytes_in, JSON_ALWAYS },
+	{ "bytes_out", get_bytes_out, JSON_ALWAYS },
+	{ "end", get_end, JSON_ALWAYS },
+	{ "rule", get_rule, JSON_WHEN_SET },
+	{ "route", get_route, JSON_ALWAYS },
+	{ "upstream", get_upstream, JSON_ALWAYS },
+	{ "server", get_server, JSON_ALWAYS },
+	{ "tries", get_tries, JSON_ALWAYS },
+	{ "queue_ms", get_queue, JSON_ALWAYS },
+	{ "connect_ms", get_connect, JSON_ALWAYS },
+	{ "first_byte_ms", get_first_byte, JSON_ALWAYS },
+	{ "total_ms", get_total, JSON_ALWAYS },
+	{ "user_agent", get_user_agent, JSON_ALWAYS },
+	{ "referer", get_referer, JSON_ALWAYS },
+	{ "time_local", get_time_local, JSON_NEVER },
+};
+enum { N_ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static const char combined[] =
+    "$client - - [$time_local] \"$method $target $protocol\" $status $bytes_out \"$referer\" "
+    "\"$user_agent\"";
+
+/* --- formats ----------------------------------------------------------------------------------------- */
+
+static bool
+is_name_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+static const struct row *
+find_row(struct str name)
+{
+	size_t i;
+
+	for (i = 0; i < N_ROWS; i++)
+		if (str_eq(name, str_of(rows[i].name)))
+			return &rows[i];
+	return NULL;
+}
+
+/* Splits a format at its $fields; false with *why when one is unknown or there are too many parts. */
+static bool
+compile(struct str f, struct part *parts, size_t *n, const char **why)
+{
+	size_t i;
+
+	for (*n = 0; f.len > 0; ++*n) {
+		struct part *p = &parts[*n];
+
+		if (*n == PARTS_MAX) {
+			*why = "the format has too many parts";
+			return false;
+		}
+		p->row = NULL;
+		if (f.p[0] != '$') {
+			ptrdiff_t next = str_find(f, '$');
+
+			p->literal = str_first(f, next < 0 ? f.len : (size_t)next);
+			f = str_from(f, p->literal.len);
+			continue;
+		}
+		for (i = 1; i < f.len && is_name_byte(f.p[i]); i++)
+			;
+		p->row = find_row(str_make(f.p + 1, i - 1));
+		if (p->row == NULL) {
+			*why = "a $field of the format is unknown: time, request_id, client, method, "
+			    "target, host, protocol, status, bytes_in, bytes_out, end, rule, route, "
+			    "upstream, server, tries, queue_ms, connect_ms, first_byte_ms, total_ms, "
+			    "user_agent, referer and time_local are known";
+			return false;
+		}
+		f = str_from(f, i);
+	}
+	return true;
+}
+
+bool
+access_log_check_format(struct str format, const char **why)
+{
+	struct part parts[PARTS_MAX];
+	size_t n;
+
+	return compile(format, parts, &n, why);
+}
+
+bool
+access_log_conf_equal(const struct access_log_conf *a, const struct access_log_conf *b)
+{
+	return str_eq(a->path, b->path) && a->kind == b->kind && str_eq(a->format, b->format);
+}
+
+/* --- lines --------------------------------------------------------------------------------------------- */
+
+/* Room for n more bytes; a line is bounded by the limits on heads. */
+static void
+reserve(struct access_log *l, size_t n)
+{
+	if (l->cap - l->len >= n)
+		return;
+	while (l->cap - l->len < n)
+		l->cap = l->cap > 0 ? l->cap * 2 : 2 * FLUSH_AT;
+	l->buf = realloc(l->buf, l->cap);
+	check(l->buf != NULL);
+}
+
+static void
+put(struct access_log *l, const char *p, size_t n)
+{
+	reserve(l, n);
+	memcpy(l->buf + l->len, p, n);
+	l->len += n;
+}
+
+/* Length of the well-formed UTF-8 sequence at p (RFC 3629 4), 0 when it is none. */
+static size_t
+utf8_length(const unsigned char *p, size_t n)
+{
+	unsigned char low = 0x80, high = 0xbf;
+	size_t len, i;
+
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	if (len > n)
+		return 0;
+	if (p[0] == 0xe0)
+		low = 0xa0;
+	else if (p[0] == 0xed)
+		high = 0x9f;
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f;
+	if (p[1] < low || p[1] > high)
+		return 0;
+	for (i = 2; i < len; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}
+
+/* RFC 8259 7; bytes that are no UTF-8 become U+FFFD. */
+static void
+put_json_text(struct access_log *l, struct str s)
+{
+	const unsigned char *p = (const unsigned char *)s.p;
+	size_t i, len;
+	char *out;
+
+	reserve(l, s.len * 6 + 2);
+	out = l->buf + l->len;
+	*out++ = '"';
+	for (i = 0; i < s.len; i++) {
+		unsigned char c = p[i];
+
+		if (c == '"' || c == '\\') {
+			*out++ = '\\';
+			*out++ = (char)c;
+		} else if (c >= 0x20 && c < 0x7f)
+			*out++ = (char)c;
+		else if (c < 0x80)
+			out += sprintf(out, "\\u%04x", c);
+		else if ((len = utf8_length(p + i, s.len - i)) > 0) {
+			memcpy(out, p + i, len);
+			out += len;
+			i += len - 1;
+		} else
+			out += sprintf(out, "\\ufffd");
+	}
+	*out++ = '"';
+	l->len = (size_t)(out - l->buf);
+}
+
+/* nginx's way: what could end a quoted field or a line is \xHH. */
+static void
+put_plain_text(struct access_log *l, struct str s)
+{
+	size_t i;
+	char *out;
+
+	reserve(l, s.len * 4);
+	out = l->buf + l->len;
+	for (i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c < 0x20 || c == '"' || c == '\\' || c >= 0x7f)
+			out += sprintf(out, "\\x%02X", c);
+		else
+			*out++ = (char)c;
+	}
+	l->len = (size_t)(out - l->buf);
+}
+
+static void
+put_json(struct access_log *l, const struct record *r)
+{
+	char small[SMALL], lead = '{';
+	size_t i;
+
+	for (i = 0; i < N_ROWS; i++) {
+		struct value v;
+
+		if (rows[i].json == JSON_NEVER)
+			continue;
+		v = rows[i].get(r, small);
+		if (v.kind == VALUE_NONE && rows[i].json == JSON_WHEN_SET)
+			continue;
+		put(l, &lead, 1);
+		lead = ',';
+		put(l, "\"", 1);
+		put(l, rows[i].name, strlen(rows[i].name));
+		put(l, "\":", 2);
+		if (v.kind == VALUE_NONE)
+			put(l, "null", 4);
+		else if (v.kind == VALUE_BARE)
+			put(l, v.text.p, v.text.len);
+		else
+			put_json_text(l, v.text);
+	}
+	put(l, "}", 1);
+}
+
+static void
+put_parts(struct access_log *l, const struct record *r)
+{
+	char small[SMALL];
+	size_t i;
+
+	for (i = 0; i < l->n_parts; i++) {
+		struct value v;
+
+		if (l->parts[i].row == NULL) {
+			put(l, l->parts[i].literal.p, l->parts[i].literal.len);
+			continue;
+		}
+		v = l->parts[i].row->get(r, small);
+		if (v.kind == VALUE_NONE)
+			put(l, "-", 1);
+		else
+			put_plain_text(l, v.text);
+	}
+}
+
+void
+access_log_write(struct access_log *l, const struct record *r)
+{
+	if (l->fd < 0)
+		return;
+	if (l->len > KEEP_MAX) {
+		l->dropped++;
+		return;
+	}
+	if (l->kind == LOG_JSON)
+		put_json(l, r);
+	else
+		put_parts(l, r);
+	put(l, "\n", 1);
+	if (l->len >= FLUSH_AT && !l->may_block)
+		access_log_flush(l);
+}
+
+bool
+access_log_is_dirty(const struct access_log *l)
+{
+	return l->len > 0;
+}
+
+/* --- the way out --------------------------------------------------------------------------------------- */
+
+/* How much of the buffer one write may take: all of it, or what a pipe that is ready takes at once. */
+static size_t
+piece(const struct access_log *l)
+{
+	struct pollfd p = { l->fd, POLLOUT, 0 };
+
+	if (!l->may_block)
+		return l->len;
+	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
+		return 0;
+	return l->len < PIPE_BUF ? l->len : PIPE_BUF;
+}
+
+void
+access_log_flush(struct access_log *l)
+{
+	size_t done = 0, n;
+	ssize_t wrote;
+
+	while (l->len > 0 && (n = piece(l)) > 0) {
+		wrote = write(l->fd, l->buf + done, n);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0 && errno == EAGAIN)
+			break;
+		if (wrote < 0) {
+			/* A full disk, a reader that is gone: these lines are lost, the next may not be. */
+			log_warn("access log %s: %s", l->path, strerror(errno));
+			l->len = 0;
+			break;
+		}
+		done += (size_t)wrote;
+		l->len -= (size_t)wrote;
+	}
+	if (l->len > 0 && done > 0)
+		memmove(l->buf, l->buf + done, l->len);
+	if (l->dropped > 0 && l->len <= KEEP_MAX / 2) {
+		log_warn("access log %s: nobody read it in time, %llu lines were dropped", l->path,
+		    (unsigned long long)l->dropped);
+		l->dropped = 0;
+	}
+}
+
+static bool
+open_path(struct access_log *l, struct err *err)
+{
+	struct stat st;
+
+	l->owns_fd = false;
+	if (strcmp(l->path, "off") == 0)
+		l->fd = -1;
+	else if (strcmp(l->path, "stdout") == 0)
+		l->fd = STDOUT_FILENO;
+	else if (strcmp(l->path, "stderr") == 0)
+		l->fd = STDERR_FILENO;
+	else {
+		l->fd = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+		if (l->fd < 0)
+			return err_set(err, "access log %s: cannot open: %s", l->path, strerror(errno));
+		l->owns_fd = true;
+	}
+	l->may_block = l->fd >= 0 && (fstat(l->fd, &st) != 0 || !S_ISREG(st.st_mode));
+	return true;
+}
+
+static char *
+copy(struct str s)
+{
+	char *p = strndup(s.len > 0 ? s.p : "", s.len);
+
+	check(p != NULL);
+	return p;
+}
+
+struct access_log *
+access_log_open(const struct access_log_conf *conf, struct err *err)
+{
+	struct access_log *l = calloc(1, sizeof(*l));
+	const char *why;
+
+	check(l != NULL);
+	l->fd = -1;
+	l->kind = conf->kind;
+	l->path = copy(conf->path);
+	l->format = copy(conf->kind == LOG_COMBINED ? str_of(combined) : conf->format);
+	if (!compile(str_of(l->format), l->parts, &l->n_parts, &why)) {
+		err_set(err, "access_log.format: %s", why);
+		access_log_close(l);
+		return NULL;
+	}
+	if (!open_path(l, err)) {
+		access_log_close(l);
+		return NULL;
+	}
+	return l;
+}
+
+void
+access_log_close(struct access_log *l)
+{
+	access_log_flush(l);
+	if (l->owns_fd && l->fd >= 0)
+		close(l->fd);
+	free(l->buf);
+	free(l->format);
+	free(l->path);
+	free(l);
+}
+
+bool
+access_log_reopen(struct access_log *l, struct err *err)
+{
+	int old = l->fd;
+	bool owned = l->owns_fd;
+
+	access_log_flush(l);
+	if (!open_path(l, err)) {
+		l->fd = old;
+		l->owns_fd = owned;
+		return false;
+	}
+	if (owned)
+		close(old);
+	return true;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A live server: health, load, idle connections.
+ *
+ * Passive health is a ring of failure times and one number, when the ejection ends.  Knows no pool:
+ * what it is judged by comes as arguments.  Invariant: ejected_until is 0 or the server takes one
+ * request at a time once that time is over.
+ */
+#include "upstream/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/slab.h"
+#include "net/conn.h"
+#include "net/resolve.h"
+
+enum { BACKEND_MAGIC = 0x6261636b };
+
+struct parked {
+	struct backend *backend;
+	struct conn    *conn;
+	msec            expires;
+	TAILQ_ENTRY(parked) entry;
+};
+
+static struct slab parkeds;
+
+static void on_idle_deadline(void *);
+
+void
+backend_module_init(void)
+{
+	slab_init(&parkeds, "parked", sizeof(struct parked));
+}
+
+void
+backend_module_fini(void)
+{
+	slab_fini(&parkeds);
+}
+
+void
+backend_registry_init(struct backend_registry *r, struct loop *loop)
+{
+	memset(r, 0, sizeof(*r));
+	r->loop = loop;
+}
+
+void
+backend_registry_fini(struct backend_registry *r)
+{
+	check(r->by_identity.n == 0);
+	table_fini(&r->by_identity);
+}
+
+size_t
+backend_registry_count(const struct backend_registry *r)
+{
+	return r->by_identity.n;
+}
+
+/* --- identity --------------------------------------------------------------------------------- */
+
+/* A name is looked up whenever a configuration names it: at start and at each reload. */
+static void
+resolve(struct backend *b)
+{
+	const char *why;
+
+	if (!b->address.is_name) {
+		b->is_resolved = true;
+		return;
+	}
+	b->is_resolved = resolve_address(&b->address, &why);
+	if (!b->is_resolved)
+		log_warn("server %.*s: %s; it is down until a reload finds it",
+		    STR_ARG(b->identity), why);
+}
+
+static char *
+copy(struct str s)
+{
+	char *p = strndup(s.p, s.len);
+
+	check(p != NULL);
+	return p;
+}
+
+struct backend *
+backend_get(struct backend_registry *r, const struct address *address)
+{
+	struct backend *b = table_get(&r->by_identity, address->text);
+
+	if (b != NULL) {
+		if (b->address.is_name)
+			resolve(b);
+		return backend_ref(b);
+	}
+	b = calloc(1, sizeof(*b));
+	check(b != NULL);
+	b->magic = BACKEND_MAGIC;
+	b->refs = 1;
+	b->registry = r;
+	b->address = *address;
+	b->address.text = b->identity = str_of(copy(address->text));
+	b->address.host = str_of(copy(address->host));
+	TAILQ_INIT(&b->idle);
+	deadline_init(&b->idle_deadline, r->loop, on_idle_deadline, b);
+	resolve(b);
+	table_set(&r->by_identity, b->identity, b);
+	return b;
+}
+
+struct backend *
+backend_ref(struct backend *b)
+{
+	check(b->magic == BACKEND_MAGIC);
+	b->refs++;
+	return b;
+}
+
+static void
+drop(struct parked *p)
+{
+	TAILQ_REMOVE(&p->backend->idle, p, entry);
+	p->backend->n_idle--;
+	conn_close(p->conn);
+	slab_give(&parkeds, p);
+}
+
+void
+backend_unref(struct backend *b)
+{
+	check(b->magic == BACKEND_MAGIC && b->refs > 0);
+	if (--b->refs > 0)
+		return;
+	check(b->inflight == 0);
+	while (!TAILQ_EMPTY(&b->idle))
+		drop(TAILQ_FIRST(&b->idle));
+	deadline_fini(&b->idle_deadline);
+	table_remove(&b->registry->by_identity, b->identity);
+	b->magic = 0;
+	free((char *)(uintptr_t)b->identity.p);
+	free((char *)(uintptr_t)b->address.host.p);
+	free(b);
+}
+
+/* --- passive health ----------------------------------------------------------------------------- */
+
+enum backend_health
+backend_health(const struct backend *b, msec now)
+{
+	if (b->ejected_until == 0)
+		return BACKEND_UP;
+	return now < b->ejected_until ? BACKEND_EJECTED : BACKEND_TRIAL;
+}
+
+bool
+backend_is_available(const struct backend *b, msec now)
+{
+	if (!b->is_resolved)
+		return false;
+	return b->ejected_until == 0 || (now >= b->ejected_until && !b->on_trial);
+}
+
+void
+backend_begin(struct backend *b, msec now, bool *is_trial)
+{
+	*is_trial = backend_health(b, now) == BACKEND_TRIAL && !b->on_trial;
+	if (*is_trial)
+		b->on_trial = true;
+	b->inflight++;
+	b->stats.picked++;
+}
+
+void
+backend_done(struct backend *b, bool is_trial)
+{
+	check(b->inflight > 0);
+	b->inflight--;
+	if (is_trial)
+		b->on_trial = false;
+}
+
+void
+backend_success(struct backend *b, bool probation)
+{
+	if (!probation || b->ejected_until == 0)
+		return;
+	b->ejected_until = 0;
+	b->n_fails = 0;
+	log_info("server %.*s: answers again", STR_ARG(b->identity));
+}
+
+static void
+eject(struct backend *b, msec now, msec fail_timeout, const char *why)
+{
+	bool again = b->ejected_until != 0;
+
+	b->ejected_until = now + fail_timeout;
+	b->n_fails = 0;
+	b->stats.ejected++;
+	if (again)
+		log_info("server %.*s: still failing (%s), left out for another %lld ms",
+		    STR_ARG(b->identity), why, (long long)fail_timeout);
+	else
+		log_warn("server %.*s: left out for %lld ms, last failure: %s",
+		    STR_ARG(b->identity), (long long)fail_timeout, why);
+}
+
+/* How many of the remembered failures are younger than fail_timeout, the newest first. */
+static unsigned
+recent(const struct backend *b, msec now, msec fail_timeout)
+{
+	unsigned i;
+
+	for (i = 0; i < b->n_fails; i++) {
+		unsigned at = (b->fails_at + BACKEND_MAX_FAILS - 1 - i) % BACKEND_MAX_FAILS;
+
+		if (now - b->fails[at] >= fail_timeout)
+			break;
+	}
+	return i;
+}
+
+void
+backend_failure(struct backend *b, msec now, bool probation, unsigned max_fails, msec fail_timeout,
+    const char *why)
+{
+	b->stats.failed++;
+	if (max_fails == 0)
+		return;
+	if (b->ejected_until != 0) {
+		/* What was under way when it was ejected says nothing new. */
+		if (probation)
+			eject(b, now, fail_timeout, why);
+		return;
+	}
+	b->fails[b->fails_at] = now;
+	b->fails_at = (b->fails_at + 1) % BACKEND_MAX_FAILS;
+	if (b->n_fails < BACKEND_MAX_FAILS)
+		b->n_fails++;
+	if (recent(b, now, fail_timeout) >= max_fails)
+		eject(b, now, fail_timeout, why);
+}
+
+/* --- idle connections ------------------------------------------------------------------------------ */
+
+/* An idle connection has nothing to say: bytes, an end and an error are all its end. */
+static void
+on_sign(void *owner)
+{
+	drop(owner);
+}
+
+static void
+on_close(void *owner, enum end why)
+{
+	(void)why;
+	drop(owner);
+}
+
+static const struct conn_events parked_events = {
+	.on_data = on_sign,
+	.on_eof = on_sign,
+	.on_close = on_close,
+};
+
+static void
+on_idle_deadline(void *arg)
+{
+	struct backend *b = arg;
+	msec now = clock_now(), first = 0;
+	struct parked *p, *next;
+
+	for (p = TAILQ_FIRST(&b->idle); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, entry);
+		if (p->expires <= now)
+			drop(p);
+		else if (first == 0 || p->expires < first)
+			first = p->expires;
+	}
+	if (first != 0)
+		deadline_arm(&b->idle_deadline, first - now);
+}
+
+void
+backend_park(struct backend *b, struct conn *c, unsigned limit, msec timeout)
+{
+	struct parked *p;
+
+	if (b->n_idle >= limit) {
+		conn_close(c);
+		return;
+	}
+	p = slab_take(&parkeds);
+	p->backend = b;
+	p->conn = c;
+	p->expires = clock_now() + timeout;
+	conn_set_owner(c, &parked_events, p);
+	TAILQ_INSERT_HEAD(&b->idle, p, entry);
+	b->n_idle++;
+	/* Armed by the first; the timer finds the others when it fires. */
+	if (b->idle_deadline.at == 0)
+		deadline_arm(&b->idle_deadline, timeout);
+}
+
+struct conn *
+backend_unpark(struct backend *b)
+{
+	struct parked *p;
+	struct conn *c;
+
+	while ((p = TAILQ_FIRST(&b->idle)) != NULL) {
+		if (conn_saw_eof(p->conn) || conn_in(p->conn).len > 0) {
+			drop(p);
+			continue;
+		}
+		c = p->conn;
+		TAILQ_REMOVE(&b->idle, p, entry);
+		b->n_idle--;
+		slab_give(&parkeds, p);
+		b->stats.reused++;
+		return c;
+	}
+	return NULL;
+}

@@ -155,6 +155,8 @@ struct report {
 };
 void report_init(struct report *);
 void report_fini(struct report *);
+/* Adds an error of somebody else's. */
+void report_error(struct report *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Writes every line to out. */
 void report_print(const struct report *, FILE *out);
 

@@ -50,7 +50,15 @@ struct h1_parser {
 	size_t         scanned;		/* bytes of an incomplete head already looked at */
 	uint64_t       left;		/* of a counted body or chunk */
 	size_t         extra;		/* bytes of extensions or trailers so far, bounded */
-	/* implementation may add members here */
+	bool           has_skipped;	/* the empty line before a request line */
+	bool           has_begun_line;
+	size_t         line, n_lines;	/* of a section: where the last line begins, lines so far */
+	size_t         method_len, target_len;	/* of a whole start line */
+	enum method    method;
+	uint8_t        minor;
+	bool           has_start;	/* the start line was seen whole */
+	bool           has_underscore;	/* in the name of a field */
+	bool           has_begun;	/* a byte of this message was seen */
 };
 
 /* Ready for a first message; owns no memory but what it takes from arenas. */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a file becomes a tree of structs: nodes with places (yaml.c), rows that say what a key means
+ * (schema.c), and the walk that ties them.  Private to config/.
+ */
+#ifndef CONFIG_SCHEMA_H
+#define CONFIG_SCHEMA_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/str.h"
+#include "config/config.h"
+
+struct arena;
+
+/* --- nodes ------------------------------------------------------------------------------------- */
+
+enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
+
+struct node {
+	enum node_kind kind;
+	unsigned       line, column;	/* from 1 */
+	struct str     text;		/* of a scalar, environment filled in */
+	struct node  **items;		/* of a list; of a map: key, value, key, value */
+	size_t         n, cap;
+};
+
+/* One reading: where it goes, where errors go, and the way down to the current key. */
+struct reading {
+	const char    *file;
+	struct arena  *arena;		/* of the configuration */
+	struct arena  *scratch;		/* nodes: gone when the reading is over */
+	struct config *config;
+	struct upstream_conf *upstream;	/* the one whose servers are read */
+	struct node  **upstream_keys;	/* of the file, for messages after the walk */
+	bool          *upstream_used;
+	char           path[256];
+	size_t         path_len;
+	struct complaint *complaints;
+	size_t         n_complaints, cap_complaints, n_errors;
+};
+
+/* A node for the text; NULL after a complaint.  An empty text is an empty map. */
+struct node *yaml_read(struct reading *, struct str text);
+/* The value of a key of a map, or NULL. */
+struct node *node_find(const struct node *map, const char *key);
+
+/* Adds a message at the node's place (NULL: of the file as a whole) under the current path; false. */
+bool complain(struct reading *, const struct node *, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same with the path extended by key. */
+bool complain_key(struct reading *, const struct node *, struct str key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same at a place that no node has. */
+void complain_at(struct reading *, unsigned line, unsigned column, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* --- rows -------------------------------------------------------------------------------------- */
+
+struct row;
+
+struct type {
+	/* Reads the node into base + row->offset; false after a complaint. */
+	bool (*parse)(struct reading *, const struct row *, const struct node *, void *base);
+	/* Prints "key: value" lines as YAML; prints nothing where nothing is to be said. */
+	void (*print)(FILE *, int indent, const struct row *, const void *base);
+};
+
+struct word {
+	const char *name;
+	int         value;
+};
+
+struct row {
+	const char        *key;
+	const struct type *type;
+	size_t             offset;
+	const char        *def;		/* YAML, read when the key is absent; NULL: left alone */
+	int64_t            min, max;	/* of numbers; how many, of lists */
+	const char        *help;	/* one sentence */
+	const char        *example;	/* YAML for the reference where def will not do */
+	const struct word *words;	/* of enums, ended by a row without name */
+	const struct row  *rows;	/* of sections, ended by a row without key */
+	const struct row  *element;	/* of lists */
+	size_t             size;	/* of one element */
+	bool               required;
+	bool               optional;	/* of one or the other: a comment in the reference */
+};
+
+/* Reads a map by its rows; unknown and duplicate keys are complained of. */
+bool schema_fill(struct reading *, const struct row *rows, const struct node *map, void *base);
+void schema_print(FILE *, int indent, const struct row *rows, const void *base);
+/* Like schema_print, but every key with help, default and bounds. */
+void schema_print_reference(FILE *, int indent, const struct row *rows);
+/* The rows of the whole file. */
+const struct row *schema_root(void);
+/* After the walk of a whole file: what follows from all of it (the default route). */
+bool schema_finish(struct reading *, const struct node *root);
+/* The text that compiles to the template. */
+struct str template_text(struct arena *, const struct template *);
+
+#endif

@@ -1,0 +1,1610 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * THE table: what every key means, its default, its bounds, a sentence of help.
+ *
+ * A key is a row, a kind of value a struct type of two functions (read, print).  What rows cannot say
+ * (two servers of one address, a route with two actions) stands in one check per section, behind its
+ * rows.  The reference is printed from the same rows.
+ */
+#include "config/schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+
+#define AT(base, row)		((void *)((char *)(base) + (row)->offset))
+#define AT_CONST(base, row)	((const void *)((const char *)(base) + (row)->offset))
+
+/* How arrays lie in config.h: a pointer and a count. */
+struct array {
+	void  *items;
+	size_t n;
+};
+
+/* --- the walk ------------------------------------------------------------------------------------ */
+
+static size_t
+push_path(struct reading *r, const char *fmt, ...)
+{
+	size_t was = r->path_len;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(r->path + was, sizeof(r->path) - was, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		r->path_len = was + (size_t)n < sizeof(r->path) ? was + (size_t)n : sizeof(r->path) - 1;
+	return was;
+}
+
+static size_t
+push_key(struct reading *r, struct str key)
+{
+	return push_path(r, "%s%.*s", r->path_len > 0 ? "." : "", STR_ARG(key));
+}
+
+static void
+pop_path(struct reading *r, size_t was)
+{
+	r->path_len = was;
+	r->path[was] = '\0';
+}
+
+/* ", did you mean X?" for the nearest of the names, or all of them. */
+static struct str
+suggest(struct reading *r, struct str word, const struct str *names, size_t n)
+{
+	struct str all = STR("");
+	unsigned best = 3, d;
+	size_t i, at = n;
+
+	for (i = 0; i < n; i++) {
+		d = str_distance(word, names[i]);
+		if (d < best && d < names[i].len) {
+			best = d;
+			at = i;
+		}
+		all = arena_printf(r->scratch, "%.*s%s%.*s", STR_ARG(all), i > 0 ? ", " : "",
+		    STR_ARG(names[i]));
+	}
+	if (at < n)
+		return arena_printf(r->scratch, "did you mean %.*s?", STR_ARG(names[at]));
+	return arena_printf(r->scratch, "known are %.*s", STR_ARG(all));
+}
+
+static const struct row *
+find_row(const struct row *rows, struct str key)
+{
+	for (; rows->key != NULL; rows++)
+		if (str_eq(str_of(rows->key), key))
+			return rows;
+	return NULL;
+}
+
+static void
+check_keys(struct reading *r, const struct row *rows, const struct node *map)
+{
+	struct str names[64];
+	size_t i, j, n = 0;
+
+	for (n = 0; rows[n].key != NULL; n++)
+		names[n] = str_of(rows[n].key);
+	for (i = 0; i + 1 < map->n; i += 2) {
+		struct str key = map->items[i]->text;
+
+		for (j = 0; j < i && !str_eq(map->items[j]->text, key); j += 2)
+			;
+		if (j < i)
+			complain_key(r, map->items[i], key, "twice here, first in line %u",
+			    map->items[j]->line);
+		else if (find_row(rows, key) == NULL)
+			complain_key(r, map->items[i], key, "unknown key, %.*s",
+			    STR_ARG(suggest(r, key, names, n)));
+	}
+}
+
+static bool
+fill_default(struct reading *r, const struct row *row, void *base)
+{
+	struct node *n = yaml_read(r, str_of(row->def));
+
+	check(n != NULL);
+	return row->type->parse(r, row, n, base);
+}
+
+bool
+schema_fill(struct reading *r, const struct row *rows, const struct node *map, void *base)
+{
+	size_t errors = r->n_errors, was;
+	const struct row *row;
+
+	if (map->kind != NODE_MAP)
+		return complain(r, map, "a mapping is expected here: key: value");
+	check_keys(r, rows, map);
+	for (row = rows; row->key != NULL; row++) {
+		const struct node *n = node_find(map, row->key);
+
+		was = push_key(r, str_of(row->key));
+		if (n != NULL)
+			row->type->parse(r, row, n, base);
+		else if (row->required) {
+			pop_path(r, was);
+			complain_key(r, map, str_of(row->key), "missing, %s", row->help);
+		} else if (row->def != NULL)
+			fill_default(r, row, base);
+		pop_path(r, was);
+	}
+	return r->n_errors == errors;
+}
+
+void
+schema_print(FILE *out, int indent, const struct row *rows, const void *base)
+{
+	for (; rows->key != NULL; rows++)
+		rows->type->print(out, indent, rows, base);
+}
+
+static void
+print_key(FILE *out, int indent, const struct row *row)
+{
+	if (row->key != NULL && row->key[0] != '\0')
+		fprintf(out, "%*s%s: ", indent, "", row->key);
+}
+
+/* A text as a YAML scalar that reads back as itself. */
+static void
+print_text(FILE *out, struct str s)
+{
+	size_t i;
+
+	fputc('"', out);
+	for (i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c == '"' || c == '\\')
+			fprintf(out, "\\%c", c);
+		else if (c == '\n')
+			fputs("\\n", out);
+		else if (c < 0x20 || c == 0x7f)
+			fprintf(out, "\\x%02x", c);
+		else
+			fputc(c, out);
+	}
+	fputc('"', out);
+}
+
+static bool
+want_scalar(struct reading *r, const struct node *n, const char *what)
+{
+	return n->kind == NODE_SCALAR || complain(r, n, "%s is expected here", what);
+}
+
+/* --- numbers ---------------------------------------------------------------------------------------- */
+
+static void
+format_msec(char *buf, size_t size, msec t)
+{
+	static const struct { msec factor; const char *name; } units[] = { { 3600000, "h" },
+		{ 60000, "m" }, { 1000, "s" }, { 1, "ms" } };
+	size_t i = 0;
+
+	while (t != 0 && t % units[i].factor != 0)
+		i++;
+	snprintf(buf, size, t == 0 ? "0" : "%lld%s", (long long)(t / units[i].factor), units[i].name);
+}
+
+static void
+format_size(char *buf, size_t size, uint64_t n)
+{
+	static const char *const names[] = { "", "KB", "MB", "GB", "TB" };
+	size_t i = 0;
+
+	while (n != 0 && i < 4 && n % 1024 == 0) {
+		n /= 1024;
+		i++;
+	}
+	snprintf(buf, size, "%llu%s", (unsigned long long)n, names[i]);
+}
+
+static bool
+parse_msec(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	msec *at = AT(base, row), value;
+	char min[32], max[32];
+
+	if (!want_scalar(r, n, "a duration such as 10s"))
+		return false;
+	if (!str_to_msec(n->text, &value))
+		return complain(r, n, "\"%.*s\" is no duration, write 250ms, 10s, 5m or 1h",
+		    STR_ARG(n->text));
+	format_msec(min, sizeof(min), row->min);
+	format_msec(max, sizeof(max), row->max);
+	if (value < row->min || value > row->max)
+		return complain(r, n, "%.*s is out of bounds, %s to %s is possible", STR_ARG(n->text), min,
+		    max);
+	*at = value;
+	return true;
+}
+
+static void
+print_msec(FILE *out, int indent, const struct row *row, const void *base)
+{
+	char buf[32];
+
+	format_msec(buf, sizeof(buf), *(const msec *)AT_CONST(base, row));
+	print_key(out, indent, row);
+	fprintf(out, "%s\n", buf);
+}
+
+static bool
+parse_size(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	uint64_t *at = AT(base, row), value;
+	char min[32], max[32];
+
+	if (!want_scalar(r, n, "a size such as 64KB"))
+		return false;
+	if (!str_to_size(n->text, &value))
+		return complain(r, n, "\"%.*s\" is no size, write 64KB, 100MB or 1GB", STR_ARG(n->text));
+	format_size(min, sizeof(min), (uint64_t)row->min);
+	format_size(max, sizeof(max), (uint64_t)row->max);
+	if (value < (uint64_t)row->min || value > (uint64_t)row->max)
+		return complain(r, n, "%.*s is out of bounds, %s to %s is possible", STR_ARG(n->text), min,
+		    max);
+	*at = value;
+	return true;
+}
+
+static void
+print_size(FILE *out, int indent, const struct row *row, const void *base)
+{
+	char buf[32];
+
+	format_size(buf, sizeof(buf), *(const uint64_t *)AT_CONST(base, row));
+	print_key(out, indent, row);
+	fprintf(out, "%s\n", buf);
+}
+
+static bool
+parse_number(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	unsigned *at = AT(base, row);
+	uint64_t value;
+
+	if (!want_scalar(r, n, "a whole number"))
+		return false;
+	if (!str_to_uint(n->text, UINT64_MAX, &value))
+		return complain(r, n, "\"%.*s\" is no whole number", STR_ARG(n->text));
+	if (value < (uint64_t)row->min || value > (uint64_t)row->max)
+		return complain(r, n, "%.*s is out of bounds, %lld to %lld is possible", STR_ARG(n->text),
+		    (long long)row->min, (long long)row->max);
+	*at = (unsigned)value;
+	return true;
+}
+
+static void
+print_number(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	fprintf(out, "%u\n", *(const unsigned *)AT_CONST(base, row));
+}
+
+/* Decimals with at most digits places, as that many tenths: no floating point, no rounding. */
+static bool
+parse_decimal(struct str s, unsigned digits, uint64_t *out)
+{
+	ptrdiff_t dot = str_find(s, '.');
+	struct str whole = dot >= 0 ? str_first(s, (size_t)dot) : s;
+	struct str rest = dot >= 0 ? str_from(s, (size_t)dot + 1) : STR_NONE;
+	uint64_t value, fraction = 0;
+	size_t i;
+
+	if (!str_to_uint(whole, 1000000, &value) || rest.len > digits || (dot >= 0 && rest.len == 0))
+		return false;
+	if (rest.len > 0 && !str_to_uint(rest, UINT64_MAX, &fraction))
+		return false;
+	for (i = 0; i < digits; i++) {
+		value *= 10;
+		if (i >= rest.len)
+			fraction *= 10;
+	}
+	*out = value + fraction;
+	return true;
+}
+
+static bool
+parse_weight(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	unsigned *at = AT(base, row);
+	uint64_t value;
+
+	if (!want_scalar(r, n, "a weight such as 1.2"))
+		return false;
+	if (!parse_decimal(n->text, 3, &value) || value < 1 || value > 1000000)
+		return complain(r, n, "\"%.*s\" is no weight, 0.001 to 1000 with at most three decimals is "
+		    "possible", STR_ARG(n->text));
+	*at = (unsigned)value;
+	return true;
+}
+
+static void
+print_decimal(FILE *out, unsigned value, unsigned one)
+{
+	fprintf(out, "%u", value / one);
+	value %= one;
+	if (value > 0)
+		fputc('.', out);
+	for (; value > 0; value %= one) {
+		one /= 10;
+		fputc((int)('0' + value / one), out);
+	}
+}
+
+static void
+print_weight(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	print_decimal(out, *(const unsigned *)AT_CONST(base, row), 1000);
+	fputc('\n', out);
+}
+
+static bool
+parse_bool(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	static const char *const yes[] = { "true", "yes", "on" }, *const no[] = { "false", "no", "off" };
+	bool *at = AT(base, row);
+	size_t i;
+
+	if (!want_scalar(r, n, "true or false"))
+		return false;
+	for (i = 0; i < 3; i++)
+		if (str_eq_nocase(n->text, str_of(yes[i])) || str_eq_nocase(n->text, str_of(no[i]))) {
+			*at = str_eq_nocase(n->text, str_of(yes[i]));
+			return true;
+		}
+	return complain(r, n, "\"%.*s\" is neither true nor false", STR_ARG(n->text));
+}
+
+static void
+print_bool(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	fprintf(out, "%s\n", *(const bool *)AT_CONST(base, row) ? "true" : "false");
+}
+
+/* --- words and texts ------------------------------------------------------------------------------------- */
+
+static bool
+find_word(struct reading *r, const struct word *words, const struct node *n, int *value)
+{
+	struct str names[16];
+	size_t i;
+
+	for (i = 0; words[i].name != NULL; i++) {
+		names[i] = str_of(words[i].name);
+		if (str_eq(n->text, names[i])) {
+			*value = words[i].value;
+			return true;
+		}
+	}
+	return complain(r, n, "\"%.*s\" is not known here, %.*s", STR_ARG(n->text),
+	    STR_ARG(suggest(r, n->text, names, i)));
+}
+
+static const char *
+word_of(const struct word *words, int value)
+{
+	while (words->value != value)
+		words++;
+	return words->name;
+}
+
+/* A word that stands for a boolean. */
+static bool
+parse_switch(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	int value;
+
+	if (!want_scalar(r, n, "a word") || !find_word(r, row->words, n, &value))
+		return false;
+	*(bool *)AT(base, row) = value != 0;
+	return true;
+}
+
+static void
+print_switch(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	fprintf(out, "%s\n", word_of(row->words, *(const bool *)AT_CONST(base, row)));
+}
+
+static bool
+parse_status(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	int value;
+
+	if (!want_scalar(r, n, "a status") || !find_word(r, row->words, n, &value))
+		return false;
+	*(unsigned *)AT(base, row) = (unsigned)value;
+	return true;
+}
+
+static bool
+parse_text(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (!want_scalar(r, n, "a text"))
+		return false;
+	*(struct str *)AT(base, row) = arena_dup(r->arena, n->text);
+	return true;
+}
+
+static void
+print_text_row(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct str *s = AT_CONST(base, row);
+
+	if (s->p == NULL)
+		return;
+	print_key(out, indent, row);
+	print_text(out, *s);
+	fputc('\n', out);
+}
+
+/* A text that will stand in a field: no byte that ends a line. */
+static bool
+parse_field_text(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	size_t i;
+
+	if (!parse_text(r, row, n, base))
+		return false;
+	for (i = 0; i < n->text.len; i++)
+		if ((unsigned char)n->text.p[i] < 0x20 || n->text.p[i] == 0x7f)
+			return complain(r, n, "a control byte cannot be in a field");
+	return true;
+}
+
+static bool
+is_token(struct str s)
+{
+	size_t i;
+
+	for (i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c <= ' ' || c >= 0x7f || strchr("()<>@,;:\\\"/[]?={}", c) != NULL)
+			return false;
+	}
+	return s.len > 0;
+}
+
+static bool
+parse_method(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	size_t i;
+
+	if (!want_scalar(r, n, "a method such as POST"))
+		return false;
+	for (i = 0; i < n->text.len; i++)
+		if (n->text.p[i] >= 'a' && n->text.p[i] <= 'z')
+			return complain(r, n, "methods are written in capitals: GET, POST");
+	if (!is_token(n->text))
+		return complain(r, n, "\"%.*s\" is no method", STR_ARG(n->text));
+	return parse_text(r, row, n, base);
+}
+
+static bool
+parse_host(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct str *at = AT(base, row);
+	size_t i, stars = 0;
+	char *p;
+
+	if (!want_scalar(r, n, "a host name"))
+		return false;
+	*at = arena_dup(r->arena, n->text);
+	p = (char *)(uintptr_t)at->p;
+	for (i = 0; i < at->len; i++) {
+		if (p[i] >= 'A' && p[i] <= 'Z')
+			p[i] = (char)(p[i] | 0x20);
+		stars += p[i] == '*';
+		if ((unsigned char)p[i] <= ' ' || (unsigned char)p[i] >= 0x7f || p[i] == '/')
+			return complain(r, n, "\"%.*s\" is no host name", STR_ARG(n->text));
+	}
+	if (at->len == 0 || stars > 1 || (stars == 1 && !str_starts(*at, STR("*."))))
+		return complain(r, n, "\"%.*s\" is no host name, a wildcard is written *.example.org",
+		    STR_ARG(n->text));
+	if (str_find(*at, ':') >= 0 && at->p[0] != ':' && str_find(str_from(*at, (size_t)str_find(*at,
+	    ':') + 1), ':') < 0)
+		return complain(r, n, "a host is given without its port");
+	return true;
+}
+
+static bool
+compile(struct reading *r, const struct node *n, struct template *out)
+{
+	const char *why;
+	size_t i;
+
+	for (i = 0; i < n->text.len; i++)
+		if ((unsigned char)n->text.p[i] < 0x20 || n->text.p[i] == 0x7f)
+			return complain(r, n, "a control byte cannot be in a field");
+	return template_compile(r->arena, n->text, out, &why) || complain(r, n, "%s", why);
+}
+
+static bool
+parse_template(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (!want_scalar(r, n, "a text, perhaps with $variables"))
+		return false;
+	if (n->text.len == 0)
+		return complain(r, n, "empty, write an address such as https://example.org$request_uri");
+	return compile(r, n, AT(base, row));
+}
+
+static void
+print_template_value(FILE *out, const struct template *t)
+{
+	struct arena *scratch = arena_new(1024);
+
+	print_text(out, template_text(scratch, t));
+	arena_free(scratch);
+}
+
+static void
+print_template(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	print_template_value(out, AT_CONST(base, row));
+	fputc('\n', out);
+}
+
+/* --- addresses ------------------------------------------------------------------------------------------- */
+
+static bool
+take_address(struct reading *r, const struct node *n, const char *default_host, struct address *at)
+{
+	const char *why;
+
+	if (!want_scalar(r, n, "an address"))
+		return false;
+	return address_parse(r->arena, n->text, default_host, at, &why) ||
+	    complain(r, n, "\"%.*s\" is no address, %s", STR_ARG(n->text), why);
+}
+
+static bool
+parse_listen(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct address *at = AT(base, row);
+
+	if (!take_address(r, n, "0.0.0.0", at))
+		return false;
+	return !at->is_name || complain(r, n, "a name, write the address to listen on");
+}
+
+static bool
+parse_server_address(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return take_address(r, n, NULL, AT(base, row));
+}
+
+static void
+print_address(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	print_text(out, ((const struct address *)AT_CONST(base, row))->text);
+	fputc('\n', out);
+}
+
+static bool
+parse_network(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	const char *why;
+
+	if (!want_scalar(r, n, "a network such as 10.0.0.0/8"))
+		return false;
+	return network_parse(n->text, AT(base, row), &why) ||
+	    complain(r, n, "\"%.*s\" is no network, %s", STR_ARG(n->text), why);
+}
+
+static void
+print_network(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct network *net = AT_CONST(base, row);
+	char buf[64];
+
+	ip_format(&net->ip, buf, sizeof(buf));
+	print_key(out, indent, row);
+	fprintf(out, "\"%s/%u\"\n", buf, net->ip.is_v4 ? net->bits - 96 : net->bits);
+}
+
+/* --- lists and sections ------------------------------------------------------------------------------------ */
+
+/* One value may stand for a list of one. */
+static bool
+parse_list(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct array *at = AT(base, row);
+	struct node *single[1] = { (struct node *)(uintptr_t)n };
+	struct node **items = n->kind == NODE_LIST ? n->items : single;
+	size_t count = n->kind == NODE_LIST ? n->n : 1, i, was;
+	bool ok = true;
+
+	if (count < (size_t)row->min || count > (size_t)row->max)
+		return complain(r, n, "%zu entries, %lld to %lld are possible", count,
+		    (long long)row->min, (long long)row->max);
+	at->items = arena_zalloc(r->arena, (count + 1) * row->size);
+	at->n = count;
+	for (i = 0; i < count; i++) {
+		was = push_path(r, "[%zu]", i);
+		ok &= row->element->type->parse(r, row->element, items[i],
+		    (char *)at->items + i * row->size);
+		pop_path(r, was);
+	}
+	return ok;
+}
+
+static void
+print_list(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct array *at = AT_CONST(base, row);
+	size_t i;
+
+	print_key(out, indent, row);
+	if (at->n == 0) {
+		fputs("[]\n", out);
+		return;
+	}
+	fputc('\n', out);
+	for (i = 0; i < at->n; i++) {
+		fprintf(out, "%*s-%s", indent + 2, "", row->element->rows != NULL ? "\n" : " ");
+		row->element->type->print(out, indent + 4, row->element,
+		    (const char *)at->items + i * row->size);
+	}
+}
+
+static bool
+parse_section(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return schema_fill(r, row->rows, n, AT(base, row));
+}
+
+static void
+print_section(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	fputc('\n', out);
+	schema_print(out, indent + 2, row->rows, AT_CONST(base, row));
+}
+
+/* --- what upstreams need -------------------------------------------------------------------------------------- */
+
+static const struct word set_words[] = { { "error", 1 }, { "timeout", 2 }, { NULL, 0 } };
+
+static bool
+take_condition(struct reading *r, const struct node *n, struct status_set *set)
+{
+	uint64_t status;
+	int word;
+
+	if (!want_scalar(r, n, "error, timeout or a status"))
+		return false;
+	if (str_to_uint(n->text, 599, &status) && status >= 300) {
+		set->bits[status / 64] |= (uint64_t)1 << status % 64;
+		return true;
+	}
+	if (n->text.len > 0 && n->text.p[0] >= '0' && n->text.p[0] <= '9')
+		return complain(r, n, "%.*s is no status of a failure, 300 to 599 is possible",
+		    STR_ARG(n->text));
+	if (!find_word(r, set_words, n, &word))
+		return false;
+	set->error |= word == 1;
+	set->timeout |= word == 2;
+	return true;
+}
+
+static bool
+parse_set(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct status_set *set = AT(base, row);
+	bool ok = true;
+	size_t i, was;
+
+	if (n->kind == NODE_SCALAR)
+		return take_condition(r, n, set);
+	if (n->kind != NODE_LIST)
+		return complain(r, n, "a list such as [error, timeout, 503] is expected here");
+	for (i = 0; i < n->n; i++) {
+		was = push_path(r, "[%zu]", i);
+		ok &= take_condition(r, n->items[i], set);
+		pop_path(r, was);
+	}
+	return ok;
+}
+
+static void
+print_set(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct status_set *set = AT_CONST(base, row);
+	const char *comma = "";
+	int i;
+
+	print_key(out, indent, row);
+	fputc('[', out);
+	if (set->error) {
+		fputs("error", out);
+		comma = ", ";
+	}
+	if (set->timeout) {
+		fprintf(out, "%stimeout", comma);
+		comma = ", ";
+	}
+	for (i = 0; i < 640; i++)
+		if (status_set_has(set, i)) {
+			fprintf(out, "%s%d", comma, i);
+			comma = ", ";
+		}
+	fputs("]\n", out);
+}
+
+static const struct word key_words[] = { { "client_ip", KEY_CLIENT_IP }, { "header", KEY_HEADER },
+	{ "cookie", KEY_COOKIE }, { "query", KEY_QUERY }, { "path", KEY_PATH }, { NULL, 0 } };
+
+static bool
+take_key(struct reading *r, const struct node *n, struct key_conf *key)
+{
+	ptrdiff_t colon = str_find(n->text, ':');
+	struct node word = *n;
+	int source;
+
+	if (!want_scalar(r, n, "client_ip, header:NAME, cookie:NAME, query:NAME or path"))
+		return false;
+	if (colon >= 0)
+		word.text = str_first(n->text, (size_t)colon);
+	if (!find_word(r, key_words, &word, &source))
+		return false;
+	key->source = (enum key_source)source;
+	key->name = colon >= 0 ? arena_dup(r->arena, str_from(n->text, (size_t)colon + 1)) : STR_NONE;
+	if (source == KEY_CLIENT_IP || source == KEY_PATH)
+		return colon < 0 || complain(r, n, "%.*s takes no name", STR_ARG(word.text));
+	return is_token(key->name) || complain(r, n, "a name belongs behind it: %.*s:NAME",
+	    STR_ARG(word.text));
+}
+
+static bool
+parse_key(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return take_key(r, n, AT(base, row));
+}
+
+static void
+print_key_value(FILE *out, const struct key_conf *key)
+{
+	fprintf(out, "\"%s%s%.*s\"", word_of(key_words, key->source), key->name.len > 0 ? ":" : "",
+	    STR_ARG(key->name));
+}
+
+static void
+print_hash(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct upstream_conf *up = base;
+
+	if (up->balance != BALANCE_HASH || up->bound > 0)
+		return;
+	print_key(out, indent, row);
+	print_key_value(out, &up->hash);
+	fputc('\n', out);
+}
+
+static const struct word balance_words[] = { { "round_robin", BALANCE_ROUND_ROBIN },
+	{ "least_requests", BALANCE_LEAST_REQUESTS }, { "ip_hash", BALANCE_IP_HASH },
+	{ "hash", BALANCE_HASH }, { NULL, 0 } };
+
+static const struct row prefix_rows[] = {
+	{ "prefix4", NULL, offsetof(struct upstream_conf, prefix4), "32", 1, 32,
+	  .help = "bits of an IPv4 address that make the key; nginx takes 24" },
+	{ "prefix6", NULL, offsetof(struct upstream_conf, prefix6), "64", 1, 128,
+	  .help = "bits of an IPv6 address that make the key" },
+	{ .key = NULL },
+};
+static const struct type type_number;
+
+/* prefix_rows with their type: it is defined below them. */
+static const struct row *
+prefixes(void)
+{
+	static struct row rows[3];
+
+	if (rows[0].key == NULL) {
+		memcpy(rows, prefix_rows, sizeof(rows));
+		rows[0].type = rows[1].type = &type_number;
+	}
+	return rows;
+}
+
+static bool
+parse_prefixes(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	(void)row;
+	return schema_fill(r, prefixes(), n, base);
+}
+
+static void
+print_prefixes(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct upstream_conf *up = base;
+
+	if (up->balance != BALANCE_IP_HASH)
+		return;
+	print_key(out, indent, row);
+	fprintf(out, "{prefix4: %u, prefix6: %u}\n", up->prefix4, up->prefix6);
+}
+
+static bool
+parse_bound(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	uint64_t value;
+
+	if (!want_scalar(r, n, "a bound such as 1.25"))
+		return false;
+	if (!parse_decimal(n->text, 2, &value) || (value != 0 && (value < 100 || value > 1000)))
+		return complain(r, n, "\"%.*s\" is no bound, 1 to 10 with at most two decimals is possible, "
+		    "0 is none", STR_ARG(n->text));
+	*(unsigned *)AT(base, row) = (unsigned)value;
+	return true;
+}
+
+static const struct type type_key = { parse_key, print_hash };
+static const struct type type_bound = { parse_bound, NULL };
+static const struct type type_prefixes = { parse_prefixes, print_prefixes };
+
+/* The long form: {hash: KEY, bound: 1.25} or {ip_hash: {prefix4: 24}}. */
+static const struct row balance_rows[] = {
+	{ "hash", &type_key, offsetof(struct upstream_conf, hash), .help = "the key" },
+	{ "bound", &type_bound, offsetof(struct upstream_conf, bound),
+	  .help = "most of its share that a server takes" },
+	{ "ip_hash", &type_prefixes, 0, .help = "prefix lengths" },
+	{ .key = NULL },
+};
+
+static bool
+parse_balance(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct upstream_conf *up = base;
+	int kind;
+
+	(void)row;
+	if (n->kind == NODE_SCALAR) {
+		if (!find_word(r, balance_words, n, &kind))
+			return false;
+		up->balance = (enum balance_kind)kind;
+		return true;
+	}
+	if (!schema_fill(r, balance_rows, n, base))
+		return false;
+	if ((node_find(n, "hash") != NULL) == (node_find(n, "ip_hash") != NULL))
+		return complain(r, n, "give hash or ip_hash here, one of them");
+	up->balance = node_find(n, "hash") != NULL ? BALANCE_HASH : BALANCE_IP_HASH;
+	return true;
+}
+
+static void
+print_balance(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct upstream_conf *up = base;
+
+	print_key(out, indent, row);
+	if (up->balance == BALANCE_HASH && up->bound > 0) {
+		fputs("{hash: ", out);
+		print_key_value(out, &up->hash);
+		fputs(", bound: ", out);
+		print_decimal(out, up->bound, 100);
+		fputs("}\n", out);
+	} else
+		fprintf(out, "%s\n", word_of(balance_words, up->balance));
+}
+
+/* --- the kinds of values ------------------------------------------------------------------------------------------ */
+
+static const struct type type_msec = { parse_msec, print_msec };
+static const struct type type_size = { parse_size, print_size };
+static const struct type type_number = { parse_number, print_number };
+static const struct type type_weight = { parse_weight, print_weight };
+static const struct type type_bool = { parse_bool, print_bool };
+static const struct type type_switch = { parse_switch, print_switch };
+static const struct type type_status = { parse_status, print_number };
+static const struct type type_text = { parse_text, print_text_row };
+static const struct type type_field_text = { parse_field_text, print_text_row };
+static const struct type type_method = { parse_method, print_text_row };
+static const struct type type_host = { parse_host, print_text_row };
+static const struct type type_template = { parse_template, print_template };
+static const struct type type_listen = { parse_listen, print_address };
+static const struct type type_address = { parse_server_address, print_address };
+static const struct type type_network = { parse_network, print_network };
+static const struct type type_list = { parse_list, print_list };
+static const struct type type_section = { parse_section, print_section };
+static const struct type type_set = { parse_set, print_set };
+static const struct type type_balance = { parse_balance, print_balance };
+
+enum { DAY = 24 * 3600 * 1000, HOUR = 3600 * 1000 };
+#define MB	((int64_t)1 << 20)
+#define TB	((int64_t)1 << 40)
+#define UP(member)	offsetof(struct upstream_conf, member)
+
+/* --- servers -------------------------------------------------------------------------------------------------------- */
+
+static const struct row server_rows[] = {
+	{ "address", &type_address, offsetof(struct server_conf, address), .required = true,
+	  .help = "ADDRESS:PORT, [IPV6]:PORT, NAME:PORT or unix:/path", .example = "127.0.0.1:8002" },
+	{ "weight", &type_weight, offsetof(struct server_conf, weight), "1",
+	  .help = "its share, 0.001 to 1000 with at most three decimals" },
+	{ "backup", &type_bool, offsetof(struct server_conf, backup), "false",
+	  .help = "serves only when no other can" },
+	{ "down", &type_bool, offsetof(struct server_conf, down), "false", .help = "gets no requests" },
+	{ "max_fails", &type_number, offsetof(struct server_conf, max_fails), NULL, 0, 64,
+	  .help = "as for the upstream", .optional = true },
+	{ "fail_timeout", &type_msec, offsetof(struct server_conf, fail_timeout), NULL, 1, HOUR,
+	  .help = "as for the upstream", .optional = true },
+	{ .key = NULL },
+};
+
+static bool
+parse_server(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct server_conf *s = base;
+	struct node *items[2], map = *n, key = *n;
+
+	s->max_fails = r->upstream->max_fails;
+	s->fail_timeout = r->upstream->fail_timeout;
+	if (n->kind != NODE_SCALAR)
+		return schema_fill(r, row->rows, n, base);
+	/* A bare address is a server with nothing else said. */
+	key.text = STR("address");
+	items[0] = &key;
+	items[1] = (struct node *)(uintptr_t)n;
+	map.kind = NODE_MAP;
+	map.items = items;
+	map.n = 2;
+	return take_address(r, n, NULL, &s->address) && schema_fill(r, row->rows, &map, base);
+}
+
+static void
+print_map(FILE *out, int indent, const struct row *row, const void *base)
+{
+	schema_print(out, indent, row->rows, base);
+}
+
+static const struct type type_server = { parse_server, print_map };
+static const struct row server_element = { "", &type_server, 0, .rows = server_rows };
+
+/* --- upstreams -------------------------------------------------------------------------------------------------------- */
+
+static const struct row retry_rows[] = {
+	{ "tries", &type_number, UP(retry.tries), "2", 1, 10, .help = "servers asked in all, 1 is no retry" },
+	{ "on", &type_set, UP(retry.on), "[error, 502, 503, 504]",
+	  .help = "what is tried again: error, timeout, statuses" },
+	{ "non_idempotent", &type_bool, UP(retry.non_idempotent), "false",
+	  .help = "POST and PATCH too: right where asking twice only costs time" },
+	{ "keep_body", &type_size, UP(retry.keep_body), "1MB", 0, 64 * MB,
+	  .help = "a longer request body is not kept, so not sent again" },
+	{ .key = NULL },
+};
+
+static const struct row keepalive_rows[] = {
+	{ "idle", &type_number, UP(keepalive.idle), "32", 0, 10000,
+	  .help = "idle connections kept to each server" },
+	{ "timeout", &type_msec, UP(keepalive.timeout), "4s", 1, HOUR,
+	  .help = "how long; less than the server keeps them" },
+	{ .key = NULL },
+};
+
+static const struct row timeouts_rows[] = {
+	{ "connect", &type_msec, UP(timeouts.connect), "5s", 1, DAY, .help = "until a server accepts" },
+	{ "first_byte", &type_msec, UP(timeouts.first_byte), "300s", 1, DAY,
+	  .help = "from the whole request to the answer's head" },
+	{ "idle", &type_msec, UP(timeouts.idle), "300s", 1, DAY,
+	  .help = "between two pieces of an answer; in a tunnel, of both sides" },
+	{ "send", &type_msec, UP(timeouts.send), "300s", 1, DAY,
+	  .help = "a server that takes no byte of the request" },
+	{ "total", &type_msec, UP(timeouts.total), "0", 0, DAY, .help = "of all of it; 0 is no limit" },
+	{ .key = NULL },
+};
+
+static const struct word abort_words[] = { { "close", 0 }, { "finish", 1 }, { NULL, 0 } };
+
+static const struct row upstream_rows[] = {
+	{ "balance", &type_balance, 0, "round_robin",
+	  .help = "round_robin, least_requests, ip_hash or hash; or {hash: KEY, bound: 1.25}" },
+	{ "hash", &type_key, UP(hash), .optional = true, .example = "header:X-Session-Id",
+	  .help = "for hash: client_ip, header:NAME, cookie:NAME, query:NAME or path" },
+	{ "ip_hash", &type_prefixes, 0, "{}", .optional = true, .example = "{prefix4: 32, prefix6: 64}",
+	  .help = "for ip_hash: how much of an address makes a client" },
+	{ "max_fails", &type_number, UP(max_fails), "2", 0, 64,
+	  .help = "failures within fail_timeout that leave a server out; 0: never" },
+	{ "fail_timeout", &type_msec, UP(fail_timeout), "10s", 1, HOUR,
+	  .help = "the window of max_fails, and how long a server is left out" },
+	{ "fail_on", &type_set, UP(fail_on), "[error, timeout, 502, 503, 504]",
+	  .help = "what is a failure: error, timeout, statuses" },
+	{ "servers", &type_list, UP(servers), NULL, 1, 64, .required = true,
+	  .help = "a list of addresses, or of mappings with address", .element = &server_element,
+	  .size = sizeof(struct server_conf) },
+	{ "retry", &type_section, 0, "{}", .rows = retry_rows,
+	  .help = "another server, while the client was told nothing" },
+	{ "keepalive", &type_section, 0, "{}", .rows = keepalive_rows, .help = "connections kept open" },
+	{ "timeouts", &type_section, 0, "{}", .rows = timeouts_rows, .help = "limits of waiting" },
+	{ "on_client_abort", &type_switch, UP(finish_on_abort), "close", .words = abort_words,
+	  .help = "close: a client that leaves ends the server's work; finish: it goes on" },
+	{ .key = NULL },
+};
+
+static void
+check_upstream(struct reading *r, const struct node *n, const struct upstream_conf *up)
+{
+	const struct node *servers = node_find(n, "servers");
+	bool any = false;
+	size_t i, j, was;
+
+	if (node_find(n, "hash") != NULL && up->balance != BALANCE_HASH)
+		complain_key(r, node_find(n, "hash"), STR("hash"), "has no effect, balance: hash takes it");
+	if (node_find(n, "ip_hash") != NULL && up->balance != BALANCE_IP_HASH)
+		complain_key(r, node_find(n, "ip_hash"), STR("ip_hash"),
+		    "has no effect, balance: ip_hash takes it");
+	was = push_path(r, ".servers");
+	for (i = 0; i < up->n_servers; i++) {
+		any |= !up->servers[i].down;
+		for (j = 0; j < i; j++)
+			if (str_eq(up->servers[i].address.text, up->servers[j].address.text))
+				complain(r, servers->kind == NODE_LIST ? servers->items[i] : servers,
+				    "%.*s is there twice, give it a weight instead",
+				    STR_ARG(up->servers[i].address.text));
+	}
+	if (!any)
+		complain(r, servers, "every server is down, one at least must serve");
+	pop_path(r, was);
+}
+
+static bool
+parse_upstream(struct reading *r, const struct node *n, struct upstream_conf *up)
+{
+	size_t errors = r->n_errors;
+
+	r->upstream = up;
+	if (schema_fill(r, upstream_rows, n, up) && up->n_servers > 0)
+		check_upstream(r, n, up);
+	return r->n_errors == errors;
+}
+
+static bool
+parse_upstreams(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct array *at = AT(base, row);
+	struct upstream_conf *ups;
+	size_t i, j, count = n->n / 2, was;
+
+	if (n->kind != NODE_MAP)
+		return complain(r, n, "a mapping of names to upstreams is expected here");
+	if (count > (size_t)row->max)
+		return complain(r, n, "%zu upstreams, %lld are possible", count, (long long)row->max);
+	at->items = ups = arena_zalloc(r->arena, (count + 1) * sizeof(*ups));
+	at->n = count;
+	r->upstream_keys = arena_alloc(r->scratch, (count + 1) * sizeof(*r->upstream_keys));
+	r->upstream_used = arena_zalloc(r->scratch, count + 1);
+	for (i = 0; i < count; i++) {
+		struct node *key = n->items[2 * i];
+
+		r->upstream_keys[i] = key;
+		ups[i].name = arena_dup(r->arena, key->text);
+		was = push_key(r, key->text);
+		for (j = 0; j < i; j++)
+			if (str_eq(ups[i].name, ups[j].name))
+				complain(r, key, "twice here, first in line %u", r->upstream_keys[j]->line);
+		if (!is_token(key->text))
+			complain(r, key, "a name is a word without spaces");
+		parse_upstream(r, n->items[2 * i + 1], &ups[i]);
+		pop_path(r, was);
+	}
+	return true;
+}
+
+static void
+print_upstreams(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct array *at = AT_CONST(base, row);
+	const struct upstream_conf *ups = at->items;
+	size_t i;
+
+	print_key(out, indent, row);
+	fputs(at->n == 0 ? "{}\n" : "\n", out);
+	for (i = 0; i < at->n; i++) {
+		fprintf(out, "%*s", indent + 2, "");
+		print_text(out, ups[i].name);
+		fputs(":\n", out);
+		schema_print(out, indent + 4, upstream_rows, &ups[i]);
+	}
+}
+
+static const struct type type_upstreams = { parse_upstreams, print_upstreams };
+
+/* --- routes ------------------------------------------------------------------------------------------------------------ */
+
+static bool
+parse_path(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct route_conf *route = base;
+
+	if (!want_scalar(r, n, "a path"))
+		return false;
+	if (n->text.len == 0 || n->text.p[0] != '/')
+		return complain(r, n, "\"%.*s\" is no path, paths begin with /", STR_ARG(n->text));
+	if (str_find(n->text, '?') >= 0 || str_find(n->text, '#') >= 0)
+		return complain(r, n, "a path ends before ? and #");
+	route->path = arena_dup(r->arena, n->text);
+	route->is_exact = strcmp(row->key, "exact") == 0;
+	return true;
+}
+
+static void
+print_path(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct route_conf *route = base;
+
+	if (route->is_exact != (strcmp(row->key, "exact") == 0))
+		return;
+	print_key(out, indent, row);
+	print_text(out, route->path);
+	fputc('\n', out);
+}
+
+static bool
+parse_upstream_name(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct route_conf *route = base;
+	const struct config *conf = r->config;
+	struct str names[64];
+	size_t i;
+
+	(void)row;
+	if (!want_scalar(r, n, "the name of an upstream"))
+		return false;
+	route->action = ROUTE_UPSTREAM;
+	for (i = 0; i < conf->n_upstreams; i++) {
+		if (i < 64)
+			names[i] = conf->upstreams[i].name;
+		if (str_eq(conf->upstreams[i].name, n->text)) {
+			route->upstream = &conf->upstreams[i];
+			r->upstream_used[i] = true;
+			return true;
+		}
+	}
+	return complain(r, n, "there is no upstream \"%.*s\", %.*s", STR_ARG(n->text),
+	    STR_ARG(suggest(r, n->text, names, i < 64 ? i : 64)));
+}
+
+static void
+print_upstream_name(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct route_conf *route = base;
+
+	if (route->action != ROUTE_UPSTREAM)
+		return;
+	print_key(out, indent, row);
+	print_text(out, route->upstream->name);
+	fputc('\n', out);
+}
+
+/* respond and redirect: a section that says what the route does. */
+static bool
+parse_action(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	((struct route_conf *)base)->action = (enum route_action)row->min;
+	return schema_fill(r, row->rows, n, base);
+}
+
+static void
+print_action(FILE *out, int indent, const struct row *row, const void *base)
+{
+	if (((const struct route_conf *)base)->action != (enum route_action)row->min)
+		return;
+	print_key(out, indent, row);
+	fputc('\n', out);
+	schema_print(out, indent + 2, row->rows, base);
+}
+
+static bool
+parse_body_limit(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	uint64_t *at = AT(base, row);
+
+	if (!parse_size(r, row, n, base))
+		return false;
+	if (*at == 0)
+		*at = UINT64_MAX;
+	return true;
+}
+
+static void
+print_body_limit(FILE *out, int indent, const struct row *row, const void *base)
+{
+	uint64_t value = *(const uint64_t *)AT_CONST(base, row);
+	char buf[32];
+
+	format_size(buf, sizeof(buf), value == UINT64_MAX ? 0 : value);
+	print_key(out, indent, row);
+	fprintf(out, "%s\n", buf);
+}
+
+/* Framing and the connection are ours to say. */
+static bool
+take_field_name(struct reading *r, const struct node *n)
+{
+	static const char *const barred[] = { "Connection", "Content-Length", "Transfer-Encoding",
+		"Keep-Alive", "TE", "Trailer", "Upgrade" };
+	size_t i;
+
+	if (!want_scalar(r, n, "the name of a field"))
+		return false;
+	if (!is_token(n->text))
+		return complain(r, n, "\"%.*s\" is no field name", STR_ARG(n->text));
+	for (i = 0; i < sizeof(barred) / sizeof(barred[0]); i++)
+		if (str_eq_nocase(n->text, str_of(barred[i])))
+			return complain(r, n, "%s is set by weir itself", barred[i]);
+	return true;
+}
+
+static bool
+parse_field_map(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct array *at = AT(base, row);
+	struct header_rule *rules;
+	bool ok = true;
+	size_t i, was;
+
+	if (n->kind != NODE_MAP)
+		return complain(r, n, "a mapping of field names to values is expected here");
+	at->n = n->n / 2;
+	at->items = rules = arena_zalloc(r->arena, (at->n + 1) * sizeof(*rules));
+	for (i = 0; i < at->n; i++) {
+		was = push_key(r, n->items[2 * i]->text);
+		rules[i].name = arena_dup(r->arena, n->items[2 * i]->text);
+		ok &= take_field_name(r, n->items[2 * i]) &&
+		    want_scalar(r, n->items[2 * i + 1], "a text") &&
+		    compile(r, n->items[2 * i + 1], &rules[i].value);
+		pop_path(r, was);
+	}
+	return ok;
+}
+
+static void
+print_field_map(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct array *at = AT_CONST(base, row);
+	const struct header_rule *rules = at->items;
+	size_t i;
+
+	print_key(out, indent, row);
+	fputc('{', out);
+	for (i = 0; i < at->n; i++) {
+		fputs(i > 0 ? ", " : "", out);
+		print_text(out, rules[i].name);
+		fputs(": ", out);
+		print_template_value(out, &rules[i].value);
+	}
+	fputs("}\n", out);
+}
+
+static bool
+parse_field_name(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return take_field_name(r, n) && parse_text(r, row, n, base);
+}
+
+static const struct type type_path = { parse_path, print_path };
+static const struct type type_upstream_name = { parse_upstream_name, print_upstream_name };
+static const struct type type_action = { parse_action, print_action };
+static const struct type type_body_limit = { parse_body_limit, print_body_limit };
+static const struct type type_field_map = { parse_field_map, print_field_map };
+static const struct type type_field_name = { parse_field_name, print_text_row };
+
+static const struct row host_element = { "", &type_host, 0, .help = "" };
+static const struct row method_element = { "", &type_method, 0, .help = "" };
+static const struct row field_element = { "", &type_field_name, 0, .help = "" };
+
+#define ROUTE(member)	offsetof(struct route_conf, member)
+
+static const struct row respond_rows[] = {
+	{ "status", &type_number, ROUTE(respond.status), "200", 200, 599, .help = "its status" },
+	{ "body", &type_text, ROUTE(respond.body), "\"\"", .help = "its body" },
+	{ "type", &type_field_text, ROUTE(respond.type), "text/plain", .help = "its Content-Type" },
+	{ .key = NULL },
+};
+
+static const struct word redirect_words[] = { { "301", 301 }, { "302", 302 }, { "303", 303 },
+	{ "307", 307 }, { "308", 308 }, { NULL, 0 } };
+
+static const struct row redirect_rows[] = {
+	{ "to", &type_template, ROUTE(redirect.to), .required = true,
+	  .help = "where to, with $variables such as $host and $request_uri" },
+	{ "status", &type_status, ROUTE(redirect.status), "308", .words = redirect_words,
+	  .help = "301, 302, 303, 307 or 308" },
+	{ .key = NULL },
+};
+
+#define HEADER_ROWS(which)									\
+	{ "set", &type_field_map, ROUTE(which.set), "{}", .help = "replaces fields, with $variables" }, \
+	{ "add", &type_field_map, ROUTE(which.add), "{}", .help = "adds fields" },		\
+	{ "remove", &type_list, ROUTE(which.remove), "[]", 0, 64, .element = &field_element,	\
+	  .size = sizeof(struct str), .help = "takes fields out" },				\
+	{ .key = NULL }
+
+static const struct row request_header_rows[] = { HEADER_ROWS(request_headers) };
+static const struct row response_header_rows[] = { HEADER_ROWS(response_headers) };
+
+static const struct row route_rows[] = {
+	{ "name", &type_text, ROUTE(name), .optional = true, .example = "chat",
+	  .help = "for logs; the path when absent" },
+	{ "path", &type_path, 0, .example = "/",
+	  .help = "a prefix, on a segment boundary: /v1 is /v1 and /v1/x, not /v1x" },
+	{ "exact", &type_path, 0, .optional = true, .example = "/healthz", .help = "or the whole path" },
+	{ "host", &type_list, ROUTE(hosts), "[]", 0, 64, .element = &host_element,
+	  .size = sizeof(struct str), .help = "hosts it is for, *.x is every name below x; none: all" },
+	{ "methods", &type_list, ROUTE(methods), "[]", 0, 32, .element = &method_element,
+	  .size = sizeof(struct str), .help = "methods it is for; GET is HEAD too; none: all" },
+	{ "upstream", &type_upstream_name, 0, .example = "qwen", .help = "who answers" },
+	{ "respond", &type_action, 0, NULL, ROUTE_RESPOND, .rows = respond_rows, .optional = true,
+	  .help = "or an answer of our own" },
+	{ "redirect", &type_action, 0, NULL, ROUTE_REDIRECT, .rows = redirect_rows, .optional = true,
+	  .help = "or another address" },
+	{ "request_headers", &type_section, 0, "{}", .rows = request_header_rows,
+	  .help = "fields of the request, as the server sees them" },
+	{ "response_headers", &type_section, 0, "{}", .rows = response_header_rows,
+	  .help = "fields of the answer" },
+	{ "max_body", &type_body_limit, ROUTE(max_body), "64MB", 0, TB,
+	  .help = "of a request; 0 is no limit" },
+	{ .key = NULL },
+};
+
+static bool
+parse_route(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct route_conf *route = base;
+	size_t errors = r->n_errors;
+	unsigned actions;
+
+	if (!schema_fill(r, row->rows, n, base) && n->kind != NODE_MAP)
+		return false;
+	if ((node_find(n, "path") != NULL) == (node_find(n, "exact") != NULL))
+		complain(r, n, "a route has either path or exact");
+	actions = (node_find(n, "upstream") != NULL) + (node_find(n, "respond") != NULL) +
+	    (node_find(n, "redirect") != NULL);
+	if (actions != 1)
+		complain(r, n, "a route has one of upstream, respond and redirect");
+	if (route->name.len == 0)
+		route->name = route->path;
+	return r->n_errors == errors;
+}
+
+static const struct type type_route = { parse_route, print_map };
+static const struct row route_element = { "", &type_route, 0, .rows = route_rows };
+
+/* --- the log -------------------------------------------------------------------------------------------------------------- */
+
+static bool
+parse_format(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	static const struct word words[] = { { "json", LOG_JSON }, { "combined", LOG_COMBINED },
+		{ NULL, 0 } };
+	struct access_log_conf *log = AT(base, row);
+	int kind = LOG_CUSTOM;
+
+	if (!want_scalar(r, n, "json, combined or a format with $fields"))
+		return false;
+	if (str_find(n->text, '$') < 0 && !find_word(r, words, n, &kind))
+		return false;
+	log->kind = (enum log_format)kind;
+	log->format = kind == LOG_CUSTOM ? arena_dup(r->arena, n->text) : STR_NONE;
+	return true;
+}
+
+static void
+print_format(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct access_log_conf *log = AT_CONST(base, row);
+
+	print_key(out, indent, row);
+	if (log->kind == LOG_CUSTOM)
+		print_text(out, log->format);
+	else
+		fputs(log->kind == LOG_JSON ? "json" : "combined", out);
+	fputc('\n', out);
+}
+
+static const struct type type_format = { parse_format, print_format };
+
+#define LOG(member)	offsetof(struct access_log_conf, member)
+static const struct row log_rows[] = {
+	{ "path", &type_text, LOG(path), "stdout", .help = "a file, stdout, stderr or off" },
+	{ "format", &type_format, 0, "json", .help = "json, combined, or a text with $fields" },
+	{ .key = NULL },
+};
+
+/* "access_log: off" is short for its path. */
+static bool
+parse_log(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct access_log_conf *log = AT(base, row);
+
+	if (n->kind == NODE_SCALAR) {
+		log->kind = LOG_JSON;
+		log->path = arena_dup(r->arena, n->text);
+	} else if (!schema_fill(r, row->rows, n, log))
+		return false;
+	return log->path.len > 0 || complain(r, n, "a path is expected here, or off");
+}
+
+static const struct type type_log = { parse_log, print_section };
+
+/* --- the whole --------------------------------------------------------------------------------------------------------------- */
+
+static bool
+parse_routes(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct config *conf = base;
+	bool ok;
+	size_t i;
+
+	ok = parse_list(r, row, n, base);
+	for (i = 0; i < conf->n_upstreams; i++)
+		if (!r->upstream_used[i]) {
+			size_t was = r->path_len;
+
+			pop_path(r, 0);
+			push_path(r, "upstreams");
+			complain_key(r, r->upstream_keys[i], conf->upstreams[i].name,
+			    "no route uses it, remove it or name it in a route");
+			pop_path(r, was);
+		}
+	return ok;
+}
+
+static const struct type type_routes = { parse_routes, print_list };
+
+static bool
+parse_listens(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	const struct config *conf = base;
+	size_t i, j;
+
+	if (!parse_list(r, row, n, base))
+		return false;
+	for (i = 0; i < conf->n_listen; i++)
+		for (j = 0; j < i; j++)
+			if (str_eq(conf->listen[i].address.text, conf->listen[j].address.text))
+				complain(r, n->items[i], "%.*s is there twice",
+				    STR_ARG(conf->listen[i].address.text));
+	return true;
+}
+
+static const struct type type_listens = { parse_listens, print_list };
+
+static const struct row listen_element = { "", &type_listen, offsetof(struct listen_conf, address),
+	.help = "" };
+static const struct row network_element = { "", &type_network, 0, .help = "" };
+
+#define CLIENT(member)	offsetof(struct client_conf, member)
+static const struct row client_rows[] = {
+	{ "header_timeout", &type_msec, CLIENT(header_timeout), "10s", 1, DAY,
+	  .help = "for the whole head of a request" },
+	{ "body_timeout", &type_msec, CLIENT(body_timeout), "60s", 1, DAY,
+	  .help = "between two pieces of a request's body" },
+	{ "keepalive_timeout", &type_msec, CLIENT(keepalive_timeout), "75s", 1, DAY,
+	  .help = "between two requests" },
+	{ "send_timeout", &type_msec, CLIENT(send_timeout), "300s", 1, DAY,
+	  .help = "a client that takes no byte of the answer" },
+	{ "max_head", &type_size, CLIENT(max_head), "32KB", 1024, 60 * 1024,
+	  .help = "of a request: its first line and fields" },
+	{ "max_connections", &type_number, CLIENT(max_connections), "10000", 1, 1000000,
+	  .help = "clients at a time; more wait unaccepted" },
+	{ "underscores_in_headers", &type_bool, CLIENT(keep_underscore), "false",
+	  .help = "lets fields pass that have _ in their name" },
+	{ .key = NULL },
+};
+
+#define CONF(member)	offsetof(struct config, member)
+static const struct row root_rows[] = {
+	{ "listen", &type_listens, CONF(listen), NULL, 1, 64, .required = true, .example = "[80]",
+	  .element = &listen_element, .size = sizeof(struct listen_conf),
+	  .help = "give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path, or a list of them" },
+	{ "trusted_proxies", &type_list, CONF(trusted_proxies), "[]", 0, 1024,
+	  .element = &network_element, .size = sizeof(struct network),
+	  .help = "networks whose X-Forwarded-* fields are believed" },
+	{ "upstreams", &type_upstreams, CONF(upstreams), "{}", 0, 64, .rows = upstream_rows,
+	  .help = "pools of servers by name" },
+	{ "routes", &type_routes, CONF(routes), NULL, 1, 1024, .element = &route_element,
+	  .size = sizeof(struct route_conf), .help = "what is answered how: the first that matches" },
+	{ "client", &type_section, CONF(client), "{}", .rows = client_rows, .help = "limits of clients" },
+	{ "access_log", &type_log, CONF(access_log), "{}", .rows = log_rows,
+	  .help = "one line for each request" },
+	{ "drain_timeout", &type_msec, CONF(drain_timeout), "30s", 0, DAY,
+	  .help = "how long requests in flight may go on when weir stops" },
+	{ .key = NULL },
+};
+
+const struct row *
+schema_root(void)
+{
+	return root_rows;
+}
+
+/* Without routes everything goes to the one upstream. */
+bool
+schema_finish(struct reading *r, const struct node *root)
+{
+	struct config *conf = r->config;
+	struct node *route;
+
+	if (conf->n_routes > 0 || node_find(root, "routes") != NULL)
+		return true;
+	if (conf->n_upstreams != 1)
+		return complain_key(r, root, STR("routes"), "missing, say what is answered how: "
+		    "- {path: /, upstream: NAME}");
+	route = yaml_read(r, arena_printf(r->scratch, "[{path: /, upstream: \"%.*s\"}]",
+	    STR_ARG(conf->upstreams[0].name)));
+	return route != NULL && parse_list(r, find_row(root_rows, STR("routes")), route, conf);
+}
+
+/* --- the reference ------------------------------------------------------------------------------------------------------------ */
+
+static void
+print_help(FILE *out, int indent, const struct row *row)
+{
+	char min[32], max[32];
+
+	fprintf(out, "%*s# %s", indent, "", row->help);
+	if (row->type == &type_msec) {
+		format_msec(min, sizeof(min), row->min);
+		format_msec(max, sizeof(max), row->max);
+		fprintf(out, " (%s to %s)", min, max);
+	} else if (row->type == &type_size || row->type == &type_body_limit) {
+		format_size(min, sizeof(min), (uint64_t)row->min);
+		format_size(max, sizeof(max), (uint64_t)row->max);
+		fprintf(out, " (%s to %s)", min, max);
+	} else if (row->type == &type_number)
+		fprintf(out, " (%lld to %lld)", (long long)row->min, (long long)row->max);
+	fputc('\n', out);
+}
+
+static void
+print_reference_row(FILE *out, int indent, const struct row *row)
+{
+	const char *value = row->example != NULL ? row->example : row->def != NULL ? row->def : "0";
+	const struct row *inner = row->element != NULL ? row->element->rows : row->rows;
+
+	print_help(out, indent, row);
+	if (row->optional) {
+		fprintf(out, "%*s#%s: %s\n", indent, "", row->key, row->rows != NULL ? "{...}" : value);
+		return;
+	}
+	if (inner == NULL) {
+		fprintf(out, "%*s%s: %s\n", indent, "", row->key, value);
+		return;
+	}
+	fprintf(out, "%*s%s:\n", indent, "", row->key);
+	if (row->element != NULL) {
+		fprintf(out, "%*s-\n", indent + 2, "");
+		indent += 2;
+	} else if (row->type == &type_upstreams) {
+		fprintf(out, "%*sqwen:\n", indent + 2, "");
+		indent += 2;
+	}
+	schema_print_reference(out, indent + 2, inner);
+}
+
+void
+schema_print_reference(FILE *out, int indent, const struct row *rows)
+{
+	for (; rows->key != NULL; rows++)
+		print_reference_row(out, indent, rows);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Texts with $variables: names known here, filled in by policy/forward.c. */
+#include "config/config.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "config/schema.h"
+
+static const struct {
+	struct str        name;
+	enum template_var var;
+} vars[] = {
+#define V(name, var) { { name, sizeof(name) - 1 }, var }
+	V("client_ip", TEMPLATE_CLIENT_IP), V("peer_ip", TEMPLATE_PEER_IP), V("host", TEMPLATE_HOST),
+	V("authority", TEMPLATE_AUTHORITY), V("request_uri", TEMPLATE_REQUEST_URI),
+	V("path", TEMPLATE_PATH), V("query", TEMPLATE_QUERY), V("scheme", TEMPLATE_SCHEME),
+	V("method", TEMPLATE_METHOD), V("request_id", TEMPLATE_REQUEST_ID),
+	V("server", TEMPLATE_SERVER), V("status", TEMPLATE_STATUS),
+#undef V
+};
+
+static bool
+is_name_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* "$name" or "${name}" at the head of s: its length, 0 when it is neither. */
+static size_t
+take_name(struct str s, struct str *name)
+{
+	bool braced = s.len > 1 && s.p[1] == '{';
+	size_t from = braced ? 2 : 1, i;
+
+	for (i = from; i < s.len && is_name_byte(s.p[i]); i++)
+		;
+	*name = str_make(s.p + from, i - from);
+	if (name->len == 0 || (braced && (i == s.len || s.p[i] != '}')))
+		return 0;
+	return i + braced;
+}
+
+static bool
+find_var(struct arena *arena, struct str name, struct template_part *part)
+{
+	size_t i;
+
+	part->text = STR_NONE;
+	for (i = 0; i < sizeof(vars) / sizeof(vars[0]); i++)
+		if (str_eq(vars[i].name, name)) {
+			part->var = vars[i].var;
+			return true;
+		}
+	if (!str_starts(name, STR("http_")) || name.len == 5)
+		return false;
+	part->var = TEMPLATE_FIELD;
+	part->text = arena_dup(arena, str_from(name, 5));
+	return true;
+}
+
+bool
+template_compile(struct arena *arena, struct str text, struct template *out, const char **why)
+{
+	struct str name;
+	ptrdiff_t next;
+	size_t len, i, cap = 1;
+
+	for (i = 0; i < text.len; i++)
+		cap += text.p[i] == '$' ? 2 : 0;
+	out->parts = arena_alloc(arena, cap * sizeof(*out->parts));
+	for (out->n = 0; text.len > 0; text = str_from(text, len)) {
+		struct template_part *part = &out->parts[out->n++];
+
+		if (text.p[0] == '$' && text.len > 1 && text.p[1] == '$') {
+			part->var = TEMPLATE_LITERAL;
+			part->text = STR("$");
+			len = 2;
+		} else if (text.p[0] == '$') {
+			len = take_name(text, &name);
+			if (len == 0 || !find_var(arena, name, part)) {
+				*why = "unknown variable: $client_ip $peer_ip $host $authority $request_uri "
+				    "$path $query $scheme $method $request_id $server $status and $http_NAME "
+				    "are known, $$ is a dollar sign";
+				return false;
+			}
+		} else {
+			next = str_find(text, '$');
+			len = next >= 0 ? (size_t)next : text.len;
+			part->var = TEMPLATE_LITERAL;
+			part->text = arena_dup(arena, str_first(text, len));
+		}
+	}
+	return true;
+}
+
+struct str
+template_text(struct arena *arena, const struct template *t)
+{
+	struct str out = STR("");
+	size_t i, j;
+
+	for (i = 0; i < t->n; i++) {
+		const struct template_part *p = &t->parts[i];
+
+		if (p->var == TEMPLATE_LITERAL)
+			out = arena_printf(arena, "%.*s%s%.*s", STR_ARG(out),
+			    str_eq(p->text, STR("$")) ? "$" : "", STR_ARG(p->text));
+		else if (p->var == TEMPLATE_FIELD)
+			out = arena_printf(arena, "%.*s${http_%.*s}", STR_ARG(out), STR_ARG(p->text));
+		else
+			for (j = 0; j < sizeof(vars) / sizeof(vars[0]); j++)
+				if (vars[j].var == p->var)
+					out = arena_printf(arena, "%.*s${%.*s}", STR_ARG(out),
+					    STR_ARG(vars[j].name));
+	}
+	return out;
+}

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *  # noqa: E402,F403
+
+FIN, RST = (lambda c: c.close()), (lambda c: c.reset())
+WAYS = [FIN, RST]
+
+
+def aborted(w, n=1, status=499):
+    line = w.last(n)
+    assert (line["status"], line["end"]) == (status, "client_abort"), line
+    return line
+
+
+def test_while_connecting():
+    for way in WAYS:
+        full = FullListener()
+        with Weir(conf(), full) as w:
+            before = pending_connects(full.port)
+            c = Client(w).request()
+            eventually(lambda: pending_connects(full.port) > before)
+            way(c)
+            line = aborted(w)
+            assert line["tries"] == 1 and line.get("connect_ms") in (None, -1), line
+            eventually(lambda: pending_connects(full.port) <= before, what="the attempt is given up")
+
+
+def test_before_the_first_byte():
+    for way in WAYS:
+        for method, body in (("GET", None), ("POST", b"abc")):
+            o = Origin(lambda c, r: None)
+            with Weir(conf(), o) as w:
+                c = Client(w).request(method, body=body)
+                o.wait()
+                way(c)
+                eventually(lambda: o.conns[0].gone, what="the server sees its client leave")
+                aborted(w)
+
+
+def test_while_the_body_is_sent():
+    for way in WAYS:
+        o = Origin()
+        with Weir(conf(), o) as w:
+            c = Client(w)
+            c.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
+            eventually(lambda: o.heads and o.conns[0].raw.endswith(b"abc"))
+            way(c)
+            eventually(lambda: o.conns[0].gone)
+            assert o.requests == []
+            aborted(w)
+
+
+def test_mid_stream():
+    for way in WAYS:
+        for kind in ("text/event-stream", "text/plain"):
+            def handler(c, r):
+                c.chunked_head(kind)
+                c.chunk(b"data: x\n\n")
+            o = Origin(handler)
+            with Weir(conf(), o) as w:
+                c = Client(w).request()
+                c.recv_until(b"data: x\n\n")
+                way(c)
+                eventually(lambda: o.conns[0].gone)
+                assert aborted(w)["bytes_out"] == 9
+
+
+def test_mid_body_counted():
+    for way in WAYS:
+        o = Origin(lambda c, r: c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"))
+        with Weir(conf(), o) as w:
+            c = Client(w).request()
+            c.recv_until(b"abc")
+            way(c)
+            eventually(lambda: o.conns[0].gone)
+            aborted(w)
+
+
+def test_while_it_reads_nothing():
+    """The daemon holds the server; the client's leaving must be seen all the same."""
+    for way in WAYS:
+        sent = [0]
+
+        def handler(c, r):
+            c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            while True:
+                c.send(b"x" * 65536)
+                sent[0] += 65536
+        o = Origin(handler, sndbuf=65536)
+        with Weir(conf(), o) as w:
+            c = Client(w, rcvbuf=16384).request()
+            steady(lambda: sent[0])
+            way(c)
+            eventually(lambda: o.conns[0].gone)
+            aborted(w)
+
+
+def test_an_abort_is_nobodys_fault():
+    o = Origin(lambda c, r: None if r.target == "/hang" else c.answer("x"))
+    with Weir(conf(up="max_fails: 1, fail_timeout: 60s"), o) as w:
+        for i in range(5):
+            c = Client(w).request(target="/hang")
+            o.wait(i + 1)
+            c.close()
+            aborted(w, i + 1)
+        assert get(w).status == 200
+        assert "left out" not in w.stderr, w.stderr
+
+
+def test_a_slot_and_descriptors_are_free_again():
+    o = Origin(lambda c, r: None)
+    with Weir(conf(), o) as w:
+        base = w.descriptors()
+        for _ in range(3):
+            clients = [Client(w).request() for _ in range(30)]
+            n = len(o.requests)
+            eventually(lambda: len(o.requests) - len([c for c in o.conns if c.gone]) >= 30)
+            for c in clients:
+                c.reset()
+            eventually(lambda: all(c.gone for c in o.conns))
+            assert n >= 0
+        eventually(lambda: w.descriptors() <= base, what="descriptors are given back")
+        assert all(x["end"] == "client_abort" for x in w.log(90))
+
+
+def test_pipelined_requests_of_a_client_that_left():
+    gate = Gate()
+
+    def handler(c, r):
+        gate.wait()
+        c.answer("x")
+    o = Origin(handler)
+    with Weir(conf(), o) as w:
+        c = Client(w)
+        c.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        o.wait()
+        c.reset()
+        eventually(lambda: o.conns[0].gone or w.lines())
+        gate.open()
+        assert w.last()["end"] == "client_abort"
+
+
+def test_leaving_between_requests_is_no_abort():
+    o = Origin()
+    with Weir(conf(), o) as w:
+        for way in WAYS:
+            c = Client(w)
+            c.ask()
+            way(c)
+        get(w)
+        assert [x["end"] for x in w.log(3)] == ["ok"] * 3
+        assert len(w.lines()) == 3
+
+
+def test_finish():
+    gate = Gate()
+    done = []
+
+    def handler(c, r):
+        if r.target == "/quick":
+            c.answer("q")
+            return
+        c.chunked_head()
+        c.chunk(b"one")
+        gate.wait()
+        for _ in range(100):
+            c.chunk(b"x" * 10000)
+        c.last_chunk()
+        done.append(1)
+    for way in WAYS:
+        gate = Gate()
+        done.clear()
+        o = Origin(handler)
+        with Weir(conf(up="on_client_abort: finish"), o) as w:
+            c = Client(w).request("POST", body=b"abc")
+            c.recv_until(b"one")
+            way(c)
+            # It has been noticed, and yet the server goes on to its end.
+            assert get(w, "/quick").body == b"q"
+            gate.open()
+            eventually(lambda: done)
+            line = next(x for x in w.log(2) if x["target"] == "/")
+            assert (line["status"], line["end"]) == (499, "client_abort"), line
+            assert not o.conns[0].gone, "it was read to its end and may serve again"
+
+
+def test_finish_before_the_first_byte():
+    gate = Gate()
+
+    def handler(c, r):
+        gate.wait()
+        c.answer("x")
+    o = Origin(handler)
+    with Weir(conf(up="on_client_abort: finish"), o) as w:
+        c = Client(w).request("POST", body=b"abc")
+        o.wait()
+        c.close()
+        eventually(lambda: w.descriptors() and True)
+        gate.open()
+        aborted(w)
+        assert not o.conns[0].gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *  # noqa: E402,F403
+
+EJECT1 = "max_fails: 1, fail_timeout: 60s"
+
+
+def test_ten_posts_and_two_see_it():
+    bad, good = Origin(lambda c, r: c.answer("sorry", "503 Busy"), "bad"), Origin(name="good")
+    for retry, most in (("retry: {tries: 1}", 2), ("retry: {tries: 2}", 2),
+                        ("retry: {tries: 2, non_idempotent: true}", 0)):
+        bad.requests.clear()
+        with Weir(conf(2, up=f"max_fails: 2, fail_timeout: 60s, {retry}"), bad, good) as w:
+            got = [get(w, method="POST", body=b"x").status for _ in range(10)]
+            assert got.count(503) == most and got.count(200) == 10 - most, (retry, got)
+            assert len(bad.requests) == 2, len(bad.requests)
+            assert "left out" in w.stderr and bad.addr in w.stderr, w.stderr
+
+
+# What a server may do -> whether it counts.
+def cut(c, r):
+    c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+    c.close()
+
+
+def cut_chunked(c, r):
+    c.chunked_head()
+    c.chunk(b"abc")
+    c.close()
+
+
+def garbage(c, r):
+    c.send(b"what?\r\n\r\n")
+
+
+KINDS = [
+    ("503", lambda c, r: c.answer("x", "503 Busy"), True),
+    ("502", lambda c, r: c.answer("x", "502 Bad"), True),
+    ("504", lambda c, r: c.answer("x", "504 Late"), True),
+    ("500", lambda c, r: c.answer("x", "500 Oops"), False),
+    ("404", lambda c, r: c.answer("x", "404 No"), False),
+    ("429", lambda c, r: c.answer("x", "429 Slow"), False),
+    ("close", lambda c, r: c.close(), True),
+    ("reset", lambda c, r: c.reset(), True),
+    ("half a head", lambda c, r: (c.send(b"HTTP/1.1 200 OK\r\nX: "), c.close()) and None, True),
+    ("garbage", garbage, True),
+    ("silence", lambda c, r: None, True),
+    ("cut", cut, True),
+    ("cut chunked", cut_chunked, True),
+    ("stall", lambda c, r: c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), True),
+]
+
+
+def test_what_counts():
+    wrong = []
+    for name, handler, counts in KINDS:
+        o, other = Origin(handler), Origin(name="other")
+        up = EJECT1 + ", retry: {tries: 1}, timeouts: {first_byte: 300ms, idle: 300ms}"
+        with Weir(conf(2, up=up), o, other) as w:
+            get(w, method="POST", body=b"x")
+            w.log(1)
+            for _ in range(4):
+                get(w, method="HEAD" if not counts else "GET")
+            n = len(o.heads)
+            if (n == 1) != counts:
+                wrong.append((name, n, w.stderr))
+    assert not wrong, wrong
+
+
+def test_max_fails_zero_never_ejects():
+    o = Origin(lambda c, r: c.answer("x", "503 Busy"))
+    other = Origin(name="other")
+    with Weir(conf(2, up="max_fails: 0, retry: {tries: 1}"), o, other) as w:
+        got = [get(w).status for _ in range(10)]
+        assert got.count(503) == 5, got
+
+
+def test_max_fails_of_one_server():
+    o, other = Origin(lambda c, r: c.answer("x", "503 Busy")), Origin(name="other")
+    up = "servers: [{address: $O1, max_fails: 3}, $O2], max_fails: 1, fail_timeout: 60s, retry: {tries: 1}"
+    with Weir(conf(up=up), o, other) as w:
+        got = [get(w).status for _ in range(12)]
+        assert got.count(503) == 3, got
+
+
+def test_fail_on():
+    o, other = Origin(lambda c, r: c.answer("x", "500 Oops")), Origin(name="other")
+    with Weir(conf(2, up=EJECT1 + ", fail_on: [500], retry: {tries: 1}"), o, other) as w:
+        assert [get(w).status for _ in range(4)].count(500) == 1
+
+
+def test_failures_slide_out_of_the_window():
+    bad = [True]
+    o = Origin(lambda c, r: c.answer("x", "503 Busy"))
+    with Weir(conf(1, up="max_fails: 2, fail_timeout: 400ms, retry: {tries: 1}"), o) as w:
+        assert bad
+        for _ in range(3):
+            get(w)
+            began = time.monotonic()
+            eventually(lambda: time.monotonic() - began > 0.6)      # the window passes
+        assert "left out" not in w.stderr, w.stderr
+
+
+def test_success_in_between_does_not_forgive():
+    n = [0]
+
+    def handler(c, r):
+        n[0] += 1
+        c.answer("x", "503 Busy" if n[0] % 2 else "200 OK")
+    o, other = Origin(handler), Origin(name="other")
+    with Weir(conf(2, up="max_fails: 2, fail_timeout: 60s, retry: {tries: 1}"), o, other) as w:
+        for _ in range(10):
+            get(w)
+        assert n[0] == 3, n
+
+
+def test_half_open_one_at_a_time_and_recovery():
+    broken = [True]
+    gate = Gate()
+
+    def handler(c, r):
+        if broken[0]:
+            c.answer("x", "503 Busy")
+        elif not gate.event.is_set():
+            trial.append(r)
+            gate.wait()
+            c.answer("back")
+        else:
+            c.answer("back")
+    trial = []
+    o, other = Origin(handler), Origin(name="other")
+    with Weir(conf(2, up="max_fails: 1, fail_timeout: 700ms, retry: {tries: 1}"), o, other) as w:
+        eventually(lambda: get(w).status == 503)
+        broken[0] = False
+        held = []
+
+        def tries():
+            held.append(Client(w).request())
+            eventually(lambda: trial or select.select([held[-1].sock], [], [], 0)[0])
+            return trial
+        eventually(tries)
+        # While it is tried, nobody else is sent there.
+        assert {get(w).body for _ in range(8)} == {b"other"}
+        assert len(trial) == 1
+        gate.open()
+        assert held[-1].recv_response().body == b"back"
+        eventually(lambda: "answers again" in w.stderr)
+        assert {get(w).body for _ in range(4)} == {b"other", b"back"}
+
+
+def test_half_open_and_failure():
+    o, other = Origin(lambda c, r: c.answer("x", "503 Busy")), Origin(name="other")
+    with Weir(conf(2, up="max_fails: 2, fail_timeout: 400ms, retry: {tries: 1}"), o, other) as w:
+        eventually(lambda: (get(w), "left out for" in w.stderr)[1])
+        n = len(o.requests)
+        assert n == 2
+        # One failure of the trial is enough to be left out again.
+        eventually(lambda: (get(w), "still failing" in w.stderr)[1])
+        assert len(o.requests) == n + 1
+
+
+def test_a_long_stream_does_not_hold_recovery_back():
+    state = ["bad"]
+    gate = Gate()
+
+    def handler(c, r):
+        if state[0] == "bad":
+            c.answer("x", "503 Busy")
+        elif r.target == "/long":
+            c.chunked_head()
+            gate.wait()
+            c.last_chunk()
+        else:
+            c.answer("back")
+    o = Origin(handler)
+    other = Origin(name="other")
+    with Weir(conf(2, up="max_fails: 1, fail_timeout: 300ms, retry: {tries: 1}"), o, other) as w:
+        eventually(lambda: "left out" in (get(w), w.stderr)[1])
+        state[0] = "good"
+        eventually(lambda: Client(w).request(target="/long").recv_head().is_chunked)
+        assert b"back" in {get(w).body for _ in range(4)}
+        gate.open()
+
+
+def test_fail_open_and_one_comes_back():
+    a, b = Origin(name="a"), Origin(name="b")
+    for o in (a, b):
+        o.stop()
+    with Weir(conf(2, up=EJECT1), a, b) as w:
+        assert [get(w).status for _ in range(3)] == [502] * 3
+        b.start()
+        assert [get(w, method="POST", body=b"x").body for _ in range(5)] == [b"b"] * 5
+        eventually(lambda: "answers again" in w.stderr)
+        # a's ejection lasts: nobody asks it.
+        a.start()
+        assert {get(w).body for _ in range(5)} == {b"b"}
+
+
+def test_all_answer_503():
+    a = Origin(lambda c, r: c.answer("from a", "503 Busy"))
+    b = Origin(lambda c, r: c.answer("from b", "503 Busy"))
+    with Weir(conf(2, up=EJECT1), a, b) as w:
+        for i in range(6):
+            r = get(w, method="POST", body=b"x")
+            assert r.status == 503 and r.body in (b"from a", b"from b"), r
+        assert len(a.requests) + len(b.requests) == 6, "each was really tried"
+
+
+if __name__ == "__main__":
+    main()

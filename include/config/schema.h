@@ -24,6 +24,7 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 struct node {
 	enum node_kind kind;
 	unsigned       line, column;	/* from 1 */
+	bool           is_bad;		/* complained of already: a second complaint says nothing new */
 	struct str     text;		/* of a scalar, environment filled in */
 	struct node  **items;		/* of a list; of a map: key, value, key, value */
 	size_t         n, cap;

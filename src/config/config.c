@@ -112,6 +112,8 @@ complain(struct reading *r, const struct node *at, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (at != NULL && at->is_bad)
+		return false;
 	va_start(ap, fmt);
 	add_complaint(r, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
 	    str_make(r->path, r->path_len), fmt, ap);
@@ -193,7 +195,7 @@ config_parse(struct str text, const char *name, struct report *report)
 	root = yaml_read(&r, text);
 	if (root != NULL && root->kind != NODE_MAP)
 		complain(&r, root, "a configuration is a mapping: listen, upstreams, routes ...");
-	else if (root != NULL && r.n_errors == 0)
+	else if (root != NULL)
 		read_root(&r, root);
 	tell(&r, report);
 	arena_free(r.scratch);

@@ -94,11 +94,10 @@ name_length(struct str s)
 
 /* "${NAME}" or "${NAME:-default}" at the head of s: its length, and what stands for it; 0: none. */
 static size_t
-variable(struct builder *b, struct str s, yaml_mark_t mark, struct str *value)
+variable(struct builder *b, struct str s, struct node *n, struct str *value)
 {
 	struct str name, rest;
 	ptrdiff_t end = str_find(s, '}');
-	char why[256];
 	const char *found;
 
 	if (end < 0 || !str_starts(s, STR("${")))
@@ -114,16 +113,16 @@ variable(struct builder *b, struct str s, yaml_mark_t mark, struct str *value)
 	else if (rest.len > 0)
 		*value = str_from(rest, 2);
 	else {
-		snprintf(why, sizeof(why), "the environment variable %.*s is not set: set it, or write "
-		    "${%.*s:-default}", STR_ARG(name), STR_ARG(name));
-		complain_at(b->reading, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s", why);
+		complain_at(b->reading, n->line, n->column, "the environment variable %.*s is not set: "
+		    "set it, or write ${%.*s:-default}", STR_ARG(name), STR_ARG(name));
+		n->is_bad = true;
 		*value = STR_NONE;
 	}
 	return (size_t)end + 1;
 }
 
 static struct str
-fill_in(struct builder *b, struct str s, yaml_mark_t mark)
+fill_in(struct builder *b, struct str s, struct node *n)
 {
 	struct str out = STR(""), value;
 	ptrdiff_t at;
@@ -134,7 +133,7 @@ fill_in(struct builder *b, struct str s, yaml_mark_t mark)
 	while ((at = str_find(str_from(s, from), '$')) >= 0) {
 		struct str rest = str_from(s, from + (size_t)at);
 
-		len = variable(b, rest, mark, &value);
+		len = variable(b, rest, n, &value);
 		if (len == 0) {
 			len = 1;
 			value = STR("$");
@@ -252,7 +251,7 @@ build(struct builder *b, yaml_event_t *event, unsigned depth)
 	case YAML_SCALAR_EVENT:
 		n = new_node(b, NODE_SCALAR, event->start_mark);
 		n->text = fill_in(b, str_make((const char *)event->data.scalar.value,
-		    event->data.scalar.length), event->start_mark);
+		    event->data.scalar.length), n);
 		anchor = event->data.scalar.anchor;
 		break;
 	case YAML_SEQUENCE_START_EVENT:

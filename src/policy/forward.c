@@ -325,10 +325,13 @@ forward_request(const struct forward_facts *facts, const struct message *m, stru
 	out->has_length = m->has_length;
 	out->keep_alive = true;
 	out->expect_continue = m->expect_continue;
-	add(out, FIELD_HOST, m->authority);
+	/* HTTP/1.0 may come without; HTTP/1.1 may not go without. */
+	add(out, FIELD_HOST, m->authority.len > 0 ? m->authority : facts->server);
 	for (i = 0; i < m->n_fields; i++) {
 		const struct field *f = &m->fields[i];
 
+		if (f->id == FIELD_EXPECT && !m->expect_continue)
+			continue;
 		if (passes(f, connection) && !is_replaced(f->id, facts))
 			message_add(out, f->id, f->name, f->value);
 	}

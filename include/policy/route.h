@@ -6,6 +6,8 @@
 #include "config/config.h"
 #include "http/message.h"
 
+struct arena;
+
 /*
  * NULL when none matches; *methods_differ is then true when a route matched in all but its methods
  * (405 with Allow rather than 404).  Matching is on the path with percent-encoded unreserved
@@ -14,5 +16,7 @@
  */
 const struct route_conf *route_match(const struct config *, const struct message *request,
     bool *methods_differ);
+/* The methods that routes of this path and host take, as a list for Allow; empty when none matches. */
+struct str route_methods(const struct config *, const struct message *request, struct arena *);
 
 #endif

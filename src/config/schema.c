@@ -804,9 +804,9 @@ static const struct word balance_words[] = { { "round_robin", BALANCE_ROUND_ROBI
 	{ "hash", BALANCE_HASH }, { NULL, 0 } };
 
 static const struct row prefix_rows[] = {
-	{ "prefix4", NULL, offsetof(struct upstream_conf, prefix4), "32", 1, 32,
+	{ "prefix4", NULL, offsetof(struct upstream_conf, prefix4), NULL, 1, 32,
 	  .help = "bits of an IPv4 address that make the key; nginx takes 24" },
-	{ "prefix6", NULL, offsetof(struct upstream_conf, prefix6), "64", 1, 128,
+	{ "prefix6", NULL, offsetof(struct upstream_conf, prefix6), NULL, 1, 128,
 	  .help = "bits of an IPv6 address that make the key" },
 	{ .key = NULL },
 };
@@ -1020,7 +1020,7 @@ static const struct row upstream_rows[] = {
 	  .help = "round_robin, least_requests, ip_hash or hash; or {hash: KEY, bound: 1.25}" },
 	{ "hash", &type_key, UP(hash), .optional = true, .example = "header:X-Session-Id",
 	  .help = "for hash: client_ip, header:NAME, cookie:NAME, query:NAME or path" },
-	{ "ip_hash", &type_prefixes, 0, "{}", .optional = true, .example = "{prefix4: 32, prefix6: 64}",
+	{ "ip_hash", &type_prefixes, 0, .optional = true, .example = "{prefix4: 32, prefix6: 64}",
 	  .help = "for ip_hash: how much of an address makes a client" },
 	{ "max_fails", &type_number, UP(max_fails), "2", 0, 64,
 	  .help = "failures within fail_timeout that leave a server out; 0: never" },
@@ -1072,6 +1072,9 @@ parse_upstream(struct reading *r, const struct node *n, struct upstream_conf *up
 	size_t errors = r->n_errors;
 
 	r->upstream = up;
+	/* Two places may set these, so neither has a default. */
+	up->prefix4 = 32;
+	up->prefix6 = 64;
 	if (schema_fill(r, upstream_rows, n, up) && up->n_servers > 0)
 		check_upstream(r, n, up);
 	return r->n_errors == errors;

@@ -94,25 +94,37 @@ template_compile(struct arena *arena, struct str text, struct template *out, con
 	return true;
 }
 
+/* The name of a part's variable; http_NAME for a field. */
+static struct str
+name_of(struct arena *arena, const struct template_part *p)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(vars) / sizeof(vars[0]); i++)
+		if (vars[i].var == p->var)
+			return vars[i].name;
+	return arena_printf(arena, "http_%.*s", STR_ARG(p->text));
+}
+
 struct str
 template_text(struct arena *arena, const struct template *t)
 {
 	struct str out = STR("");
-	size_t i, j;
+	size_t i;
 
 	for (i = 0; i < t->n; i++) {
 		const struct template_part *p = &t->parts[i];
+		bool runs_on = i + 1 < t->n && p[1].var == TEMPLATE_LITERAL && is_name_byte(p[1].text.p[0]);
 
 		if (p->var == TEMPLATE_LITERAL)
 			out = arena_printf(arena, "%.*s%s%.*s", STR_ARG(out),
 			    str_eq(p->text, STR("$")) ? "$" : "", STR_ARG(p->text));
-		else if (p->var == TEMPLATE_FIELD)
-			out = arena_printf(arena, "%.*s${http_%.*s}", STR_ARG(out), STR_ARG(p->text));
-		else
-			for (j = 0; j < sizeof(vars) / sizeof(vars[0]); j++)
-				if (vars[j].var == p->var)
-					out = arena_printf(arena, "%.*s${%.*s}", STR_ARG(out),
-					    STR_ARG(vars[j].name));
+		else {
+			struct str name = name_of(arena, p);
+
+			out = arena_printf(arena, runs_on ? "%.*s${%.*s}" : "%.*s$%.*s", STR_ARG(out),
+			    STR_ARG(name));
+		}
 	}
 	return out;
 }

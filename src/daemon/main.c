@@ -54,9 +54,10 @@ print_version(void)
 }
 
 static int
-usage(const char *why)
+usage(const char *why, const char *what)
 {
-	fprintf(stderr, "weir: %s (weir --help tells more)\n", why);
+	fprintf(stderr, "weir: %s%s%s (weir --help tells more)\n", why, what != NULL ? ": " : "",
+	    what != NULL ? what : "");
 	return EXIT_USAGE;
 }
 
@@ -103,6 +104,7 @@ main(int argc, char **argv)
 	enum mode mode = MODE_RUN;
 	int c;
 
+	opterr = 0;
 	while ((c = getopt_long(argc, argv, "c:tTh", options, NULL)) != -1)
 		switch (c) {
 		case 'c':
@@ -130,14 +132,14 @@ main(int argc, char **argv)
 			print_help(stdout);
 			return EXIT_OK;
 		default:
-			return usage("that option is unknown or lacks its value");
+			return usage("that option is unknown or lacks its value", argv[optind - 1]);
 		}
 	if (optind < argc)
-		return usage("there is no such command");
+		return usage("there is no such command", argv[optind]);
 	if ((source.listen == NULL) != (source.to == NULL))
-		return usage("--listen and --to go together");
+		return usage("--listen and --to go together", NULL);
 	if (source.listen != NULL && source.path != NULL)
-		return usage("give either a file or --listen and --to");
+		return usage("give either a file or --listen and --to", NULL);
 	if (source.path == NULL)
 		source.path = DEFAULT_FILE;
 	if (mode == MODE_REFERENCE) {

@@ -162,8 +162,6 @@ refuse(struct front_h1 *f, struct message *m, const struct refusal *why)
 	f->keep_alive = false;
 	f->head_sent = false;
 	f->is_http10 = false;
-	/* What is in the connection is not read as another request. */
-	f->request_done = false;
 	f->env->events->on_refuse(f->env->world, &f->stream, m, why);
 }
 
@@ -232,6 +230,7 @@ begin_request(struct front_h1 *f)
 	const struct client_conf *conf = f->env->client;
 
 	f->has_begun = true;
+	f->request_done = false;
 	f->arena = arena_new(ARENA_FIRST);
 	f->parser.limits.max_head = conf->max_head;
 	f->parser.limits.keep_underscore = conf->keep_underscore;

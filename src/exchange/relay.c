@@ -183,7 +183,9 @@ respond_head(struct exchange *x, struct message *m)
 {
 	if (m->status >= 200 || m->status == 101) {
 		x->head_sent = true;
-		x->status = m->status;
+		/* Who has left is told nothing. */
+		if (x->front != NULL)
+			x->status = m->status;
 	}
 	if (x->front != NULL)
 		x->front->ops->send_head(x->front, m);

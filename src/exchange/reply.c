@@ -15,7 +15,9 @@
 #include "exchange/exchange.h"
 #include "exchange/relay.h"
 #include "exchange/world.h"
+#include "exchange/generation.h"
 #include "http/message.h"
+#include "policy/route.h"
 
 struct reply {
 	int        status;
@@ -92,6 +94,13 @@ make_route_answer(struct exchange *x, struct reply *r)
 	r->type = route->respond.type;
 }
 
+/* RFC 9110 15.5.6: the methods of every route that would match but for its method. */
+static struct str
+allowed(struct exchange *x)
+{
+	return route_methods(x->gen->config, x->request, x->arena);
+}
+
 static void
 add(struct message *m, enum field_id id, struct str value)
 {
@@ -125,6 +134,8 @@ reply_send(struct exchange *x)
 	if (r.body.len > 0)
 		add(m, FIELD_CONTENT_TYPE, r.type);
 	add(m, FIELD_LOCATION, r.location);
+	if (r.status == 405)
+		add(m, FIELD_ALLOW, allowed(x));
 	if (x->refusal.status == 0 && x->route != NULL) {
 		x->facts.status = r.status;
 		forward_apply_rules(&x->route->response_headers, &x->facts, m, x->arena);

@@ -162,6 +162,8 @@ hex_digit(char c)
 static bool
 skip_value(struct h1_parser *p, struct str s, size_t i, size_t *end)
 {
+	/* Who was told H1_MORE hands in the same bytes again, and more. */
+	check(i <= s.len);
 	while (i < s.len && (class_of(s.p[i]) & VALUE) != 0)
 		i++;
 	*end = i;
@@ -304,10 +306,9 @@ check_request_line(struct h1_parser *p, struct str line)
 	at = ++i;
 	while ((class_of(line.p[i]) & TARGET) != 0)
 		i++;
-	if (i == at || is_blank(line.p[at]) || line.p[i] == '\t')
+	/* A CR here: a line without a version is HTTP/0.9. */
+	if (i == at || line.p[i] == '\t' || line.p[i] == '\r')
 		return refuse(p, BAD_REQUEST_LINE);
-	if (line.p[i] == '\r')
-		return refuse(p, BAD_REQUEST_LINE);	/* HTTP/0.9 */
 	if (line.p[i] != ' ')
 		return refuse(p, BAD_TARGET);
 	p->target_len = i - at;
@@ -805,7 +806,7 @@ make_partial(struct h1_parser *p, struct str in)
 {
 	struct message *m;
 
-	if (p->message != NULL || p->method_len == 0)
+	if (p->message != NULL || !field_is_token(str_first(in, p->method_len)))
 		return;
 	if (p->target_len > p->limits.max_target)
 		p->target_len = p->limits.max_target;
@@ -861,16 +862,16 @@ parse_head(struct h1_parser *p, struct str head)
 	return true;
 }
 
-/* One empty line before a request is passed over (RFC 9112 2.2); true when it stood there. */
-static bool
+/* One empty line before a request is passed over (RFC 9112 2.2). */
+static void
 skip_empty_line(struct h1_parser *p, struct str *in)
 {
 	if (!p->is_request || p->has_skipped || p->has_start || !str_starts(*in, STR("\r\n")))
-		return false;
+		return;
 	p->has_skipped = true;
 	*in = str_from(*in, 2);
 	p->scanned = 0;
-	return true;
+	p->has_begun = false;
 }
 
 /* True when the head is whole and taken. */
@@ -880,9 +881,9 @@ take_head(struct h1_parser *p, struct str *in)
 	size_t len;
 
 	skip_empty_line(p, in);
-	p->has_begun = in->len > 0;
 	if (in->len == 0)
 		return false;
+	p->has_begun = true;
 	len = scan_section(p, *in);
 	if (p->state == STATE_DEAD) {
 		make_partial(p, *in);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/arena.h"
+
 enum { PATH_MAX_BYTES = 16 * 1024 };
 
 static int
@@ -147,4 +149,24 @@ route_match(const struct config *conf, const struct message *m, bool *methods_di
 		*methods_differ = true;
 	}
 	return NULL;
+}
+
+struct str
+route_methods(const struct config *conf, const struct message *m, struct arena *arena)
+{
+	char buf[PATH_MAX_BYTES];
+	struct str path = normal(m->path, buf), all = STR_NONE;
+	size_t i, j;
+
+	for (i = 0; i < conf->n_routes; i++) {
+		const struct route_conf *r = &conf->routes[i];
+
+		if (!path_matches(r, path) || !host_matches(r, m->host))
+			continue;
+		for (j = 0; j < r->n_methods; j++)
+			if (!field_list_has(all, r->methods[j]))
+				all = all.len == 0 ? r->methods[j] : arena_printf(arena, "%.*s, %.*s",
+				    STR_ARG(all), STR_ARG(r->methods[j]));
+	}
+	return all;
 }

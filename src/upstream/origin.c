@@ -144,9 +144,16 @@ end_answer(struct origin *o)
 	o->events->on_end(o->x);
 }
 
+/* What the parser took is taken: whether bytes are left over is asked when the answer ends. */
+static void
+consume(struct origin *o, struct str rest)
+{
+	conn_consume(o->conn, conn_in(o->conn).len - rest.len);
+}
+
 /* True when there may be another event in what is left. */
 static bool
-take_event(struct origin *o, enum h1_event event, struct span_batch *b)
+take_event(struct origin *o, enum h1_event event, struct str rest, struct span_batch *b)
 {
 	switch (event) {
 	case H1_HEAD:
@@ -161,8 +168,10 @@ take_event(struct origin *o, enum h1_event event, struct span_batch *b)
 		return true;
 	case H1_END:
 		deliver(o, b);
-		if (o->conn != NULL && !o->is_dead)
-			end_answer(o);
+		if (o->conn == NULL || o->is_dead)
+			return false;
+		consume(o, rest);
+		end_answer(o);
 		return !o->is_over;
 	case H1_FAIL:
 		deliver(o, b);
@@ -180,7 +189,7 @@ on_data(void *owner)
 {
 	struct origin *o = owner;
 	struct str in = conn_in(o->conn);
-	size_t had = in.len;
+	enum h1_event event;
 	struct span_batch batch;
 
 	check(o->magic == ORIGIN_MAGIC);
@@ -193,11 +202,11 @@ on_data(void *owner)
 	}
 	o->was_parked = false;
 	batch.n = 0;
-	while (take_event(o, h1_parser_next(&o->parser, &in), &batch))
-		if (o->conn == NULL || o->is_dead)
-			return;
+	do {
+		event = h1_parser_next(&o->parser, &in);
+	} while (take_event(o, event, in, &batch) && o->conn != NULL && !o->is_dead);
 	if (o->conn != NULL)
-		conn_consume(o->conn, had - in.len);
+		consume(o, in);
 }
 
 static void

@@ -839,7 +839,7 @@ class Weir:
 
     def about(self):
         return (f"--- stderr of weir {self.pid} (exit {self.process.poll()}):\n{self.stderr[-6000:]}\n"
-                f"--- its access log:\n" + "\n".join(self.lines()[-12:]))
+                f"--- its access log:\n" + "\n".join(line[:400] for line in self.lines()[-5:]))
 
 
 # --- running tests -----------------------------------------------------------------------------

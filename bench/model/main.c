@@ -88,7 +88,6 @@ listen_on(const char *where)
 	int fd = -1, len = sizeof(ss), on = 1;
 
 	snprintf(text, sizeof(text), "%s%s", strchr(where, ':') == NULL ? "127.0.0.1:" : "", where);
-	errno = EINVAL;
 	if (evutil_parse_sockaddr_port(text, (struct sockaddr *)&ss, &len) != 0)
 		errno = EINVAL;
 	else if ((fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) >= 0) {

@@ -69,6 +69,8 @@ bool setting_is_flag(const char *key);
 void settings_default(struct settings *);
 void settings_help(void);
 void settings_json(struct evbuffer *out);
+/* As they are; slow_start is what is left of it. */
+struct settings settings_now(void);
 /* Takes over a changed set; what hangs on it follows. */
 void settings_apply(const struct settings *);
 

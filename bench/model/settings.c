@@ -177,9 +177,20 @@ settings_help(void)
 	     "exit codes: 0 ended by a signal, 1 by die_how=exit, 2 usage, 3 could not start");
 }
 
+struct settings
+settings_now(void)
+{
+	struct settings set = model.set;
+	int64_t left = model.ready_at - now_us();
+
+	set.slow_start = left > 0 ? (unsigned)((left + 999) / 1000) : 0;
+	return set;
+}
+
 void
 settings_json(struct evbuffer *out)
 {
+	struct settings set = settings_now();
 	const struct setting *s;
 	const char *w;
 	unsigned k;
@@ -189,14 +200,14 @@ settings_json(struct evbuffer *out)
 		s = &table[i];
 		evbuffer_add_printf(out, "%s\"%s\":", i == 0 ? "{" : ",", s->key);
 		if (s->kind == KIND_NAME) {
-			evbuffer_add_printf(out, "\"%s\"", model.set.name);
+			evbuffer_add_printf(out, "\"%s\"", set.name);
 		} else if (s->kind == KIND_WORD) {
 			w = s->words;
-			for (k = *number_of(&model.set, s); k > 0; k--)
+			for (k = *number_of(&set, s); k > 0; k--)
 				w = strchr(w, '|') + 1;
 			evbuffer_add_printf(out, "\"%.*s\"", (int)strcspn(w, "|"), w);
 		} else {
-			evbuffer_add_printf(out, "%u", *number_of(&model.set, s));
+			evbuffer_add_printf(out, "%u", *number_of(&set, s));
 		}
 	}
 	evbuffer_add_printf(out, "}\n");
@@ -207,6 +218,5 @@ settings_apply(const struct settings *set)
 {
 	model.set = *set;
 	model.ready_at = now_us() + (int64_t)set->slow_start * 1000;
-	model.set.slow_start = 0;
 	answer_start_waiting();
 }

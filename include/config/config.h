@@ -149,6 +149,8 @@ struct config {
 /* What was found in a file: complete lines "FILE:LINE:COLUMN: path: what, what would be right". */
 struct report {
 	struct arena *arena;
+	/* Knows the $fields of a log format (ops/access_log.h); NULL: they are not looked at. */
+	bool        (*check_format)(struct str format, const char **why);
 	struct str   *lines;
 	size_t        n, cap;		/* n counts all, also warnings */
 	size_t        n_errors;

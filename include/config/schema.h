@@ -36,6 +36,7 @@ struct reading {
 	struct arena  *arena;		/* of the configuration */
 	struct arena  *scratch;		/* nodes: gone when the reading is over */
 	struct config *config;
+	bool         (*check_format)(struct str format, const char **why);
 	struct upstream_conf *upstream;	/* the one whose servers are read */
 	struct node  **upstream_keys;	/* of the file, for messages after the walk */
 	bool          *upstream_used;

@@ -18,7 +18,7 @@ struct loop {
 	void              *chore_arg;
 };
 
-struct conn_io *conn_io_new(void);
+struct conn_io *conn_io_new(struct loop *);
 /* Ends connections that were still closing gently. */
 void conn_io_free(struct conn_io *);
 

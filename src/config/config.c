@@ -187,6 +187,7 @@ config_parse(struct str text, const char *name, struct report *report)
 
 	memset(&r, 0, sizeof(r));
 	r.file = name;
+	r.check_format = report->check_format;
 	r.arena = arena;
 	r.scratch = arena_new(ARENA_FIRST);
 	r.config = conf = arena_zalloc(arena, sizeof(*conf));

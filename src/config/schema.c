@@ -1401,11 +1401,14 @@ parse_format(struct reading *r, const struct row *row, const struct node *n, voi
 		{ NULL, 0 } };
 	struct access_log_conf *log = AT(base, row);
 	int kind = LOG_CUSTOM;
+	const char *why;
 
 	if (!want_scalar(r, n, "json, combined or a format with $fields"))
 		return false;
 	if (str_find(n->text, '$') < 0 && !find_word(r, words, n, &kind))
 		return false;
+	if (kind == LOG_CUSTOM && r->check_format != NULL && !r->check_format(n->text, &why))
+		return complain(r, n, "\"%.*s\": %s", STR_ARG(n->text), why);
 	log->kind = (enum log_format)kind;
 	log->format = kind == LOG_CUSTOM ? arena_dup(r->arena, n->text) : STR_NONE;
 	return true;

@@ -72,21 +72,10 @@ struct worker {
 struct config *
 source_load(const struct source *s, struct report *report)
 {
-	struct config *conf;
-	const char *why;
-
+	report->check_format = access_log_check_format;
 	if (s->listen != NULL)
 		return config_from_arguments(s->listen, s->to, report);
-	conf = config_load(s->path, report);
-	/* What a format may name only the log knows. */
-	if (conf != NULL && conf->access_log.kind == LOG_CUSTOM &&
-	    !access_log_check_format(conf->access_log.format, &why)) {
-		report_error(report, "%s: access_log.format: \"%.*s\": %s", s->path,
-		    STR_ARG(conf->access_log.format), why);
-		config_unref(conf);
-		return NULL;
-	}
-	return conf;
+	return config_load(s->path, report);
 }
 
 /* --- clients -------------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ enum {
 	KEEP_MAX = 64 * 1024,		/* unconsumed bytes kept; beyond it we stop reading */
 	READS_PER_EVENT = 4,		/* then others have their turn */
 	GATHER_MAX = 64,		/* pieces in one writev */
+	LOOK_AFTER = 20,		/* ms until a suspect is looked at again */
 	CONN_MAGIC = 0x636f6e6e
 };
 
@@ -74,6 +75,8 @@ struct conn {
 		struct sockaddr_in  in;
 		struct sockaddr_in6 in6;
 	} peer;
+	bool     is_suspect;
+	TAILQ_ENTRY(conn) suspect;	/* in io->suspects */
 	TAILQ_ENTRY(conn) entry;	/* in io->closing */
 };
 
@@ -94,12 +97,15 @@ struct conn_io {
 	int    n_pieces;
 	size_t n_bytes;
 	struct conn_list closing;
+	struct conn_list suspects;	/* a reset may stand behind what was read: see suspect() */
+	struct deadline look;
 };
 
 static struct slab conns;
 
 static void on_event(evutil_socket_t, short, void *);
 static void on_task(void *);
+static void on_look(void *);
 static void read_some(struct conn *);
 static void settle(struct conn *);
 
@@ -128,7 +134,7 @@ conn_any_closing(const struct loop *loop)
 }
 
 struct conn_io *
-conn_io_new(void)
+conn_io_new(struct loop *loop)
 {
 	struct conn_io *io = calloc(1, sizeof(*io));
 
@@ -137,6 +143,8 @@ conn_io_new(void)
 	io->write = malloc(WRITE_SCRATCH);
 	check(io->read != NULL && io->write != NULL);
 	TAILQ_INIT(&io->closing);
+	TAILQ_INIT(&io->suspects);
+	deadline_init(&io->look, loop, on_look, io);
 	return io;
 }
 
@@ -147,6 +155,7 @@ conn_io_free(struct conn_io *io)
 
 	while ((c = TAILQ_FIRST(&io->closing)) != NULL)
 		conn_close(c);
+	deadline_fini(&io->look);
 	free(io->read);
 	free(io->write);
 	free(io);
@@ -261,12 +270,21 @@ drop_gather(struct conn *c)
 	io->n_bytes = 0;
 }
 
+static void
+clear(struct conn *c)
+{
+	if (c->is_suspect)
+		TAILQ_REMOVE(&c->loop->io->suspects, c, suspect);
+	c->is_suspect = false;
+}
+
 void
 conn_close(struct conn *c)
 {
 	check(c->magic == CONN_MAGIC);
 	if (c->gentle)
 		TAILQ_REMOVE(&c->loop->io->closing, c, entry);
+	clear(c);
 	drop_gather(c);
 	loop_cancel(c->loop, &c->task);
 	if (c->linger != NULL) {
@@ -620,7 +638,8 @@ receive(struct conn *c)
 		c->bytes_in += (size_t)n;
 		c->progress = clock_now();
 		c->view = str_make(base, had + (size_t)n);
-		c->may_read = (size_t)n == room || c->saw_rdhup;
+		/* With both directions shut libevent tells of no FIN (it reports EPOLLHUP alone). */
+		c->may_read = (size_t)n == room || c->saw_rdhup || c->fin_sent;
 		return true;
 	}
 	c->may_read = false;
@@ -653,14 +672,46 @@ read_some(struct conn *c)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* A held connection is not read, but a peer that is gone shall be noticed. */
+/* Asks without reading: bytes may stand before the error. */
 static void
-probe_held(struct conn *c)
+probe(struct conn *c)
 {
-	char byte;
+	int error = 0;
+	socklen_t len = sizeof(error);
 
-	if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EINTR)
+	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0)
 		fail(c, END_RESET);
+}
+
+/*
+ * libevent gives EPOLLERR and EPOLLHUP as readable and writable, which is also what an edge of plain
+ * bytes looks like.  A reset right behind bytes would so be missed when the read was short, and to
+ * ask each time would cost a call a read: those in question are asked together, a moment later.
+ */
+static void
+suspect(struct conn *c)
+{
+	struct conn_io *io = c->loop->io;
+
+	if (c->is_suspect)
+		return;
+	c->is_suspect = true;
+	TAILQ_INSERT_TAIL(&io->suspects, c, suspect);
+	if (io->look.at == 0)
+		deadline_arm(&io->look, LOOK_AFTER);
+}
+
+static void
+on_look(void *arg)
+{
+	struct conn_io *io = arg;
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&io->suspects)) != NULL) {
+		clear(c);
+		if (c->error == END_OK && !c->connecting)
+			probe(c);
+	}
 }
 
 static void
@@ -745,10 +796,12 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (what & (EV_READ | EV_CLOSED))
 		c->may_read = true;
 	if (c->held && c->may_read)
-		probe_held(c);
+		probe(c);
 	else if (c->may_read)
 		read_some(c);
 	if (c->magic == CONN_MAGIC) {
+		if ((what & EV_READ) && (what & EV_WRITE) && !c->may_read && !c->saw_eof)
+			suspect(c);
 		settle(c);
 		conn_flush(c->loop);
 	}

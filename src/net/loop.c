@@ -30,7 +30,7 @@ loop_new(void)
 	event_config_free(config);
 	check(loop->base != NULL);
 	TAILQ_INIT(&loop->tasks);
-	loop->io = conn_io_new();
+	loop->io = conn_io_new(loop);
 	clock_update();
 	return loop;
 }

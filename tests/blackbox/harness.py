@@ -223,17 +223,20 @@ class Stream:
         self.sent += len(data)
 
     def read_chunks(self, m):
-        while True:
-            line = self.recv_until(b"\r\n")
-            m.raw_body += line
-            size = int(line[:-2].split(b";")[0], 16)
-            if size == 0:
-                break
-            data = self.recv_exactly(size)
-            assert self.recv_exactly(2) == b"\r\n", "no CRLF after a chunk"
-            m.raw_body += data + b"\r\n"
-            m.chunks.append(data)
-            m.body += data
+        raw = []
+        try:
+            while True:
+                line = self.recv_until(b"\r\n")
+                raw.append(line)
+                size = int(line[:-2].split(b";")[0], 16)
+                if size == 0:
+                    break
+                data = self.recv_exactly(size)
+                m.chunks.append(data)
+                raw += [data, self.recv_exactly(2)]
+                assert raw[-1] == b"\r\n", "no CRLF after a chunk"
+        finally:
+            m.raw_body, m.body = b"".join(raw), b"".join(m.chunks)
         while True:
             line = self.recv_until(b"\r\n")
             m.raw_body += line
@@ -551,6 +554,7 @@ class Origin:
             self.errors.append(e)
             traceback.print_exc()
         conn.gone = True
+        Stream.close(conn)
 
     def stop(self, reset=False):
         """Refuses from now on; every connection ends."""

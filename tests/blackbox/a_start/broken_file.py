@@ -5,7 +5,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *  # noqa: E402,F403
 
-PLACE = r"{file}:(\d+):(\d+): (\S+): .+"
+PLACE = r"{file}:(\d+):(\d+): (.+?): .+"
 
 
 def errors(text):
@@ -75,21 +75,21 @@ BROKEN = [
     ("trusted_proxies: [300.0.0.0/8]\n", 4, "300.0.0.0/8"),
     ("trusted_proxies: [10.0.0.0/33]\n", 4, "10.0.0.0/33"),
     ("listen: [81]\n", 4, "listen"),                        # duplicate key
-    ("nonsense: ${WEIR_TEST_UNSET_VARIABLE}\n", 4, "WEIR_TEST_UNSET_VARIABLE"),
+    ("drain_timeout: ${WEIR_TEST_UNSET_VARIABLE}\n", 4, "WEIR_TEST_UNSET_VARIABLE"),
 ]
 WHOLE = [
     ("", 1, ""),
-    ("just words\n", 1, ""),
-    ("- a\n- b\n", 1, ""),
-    ("listen: [1\nroutes: []\n", 2, ""),
-    ("listen: [1]\n\troutes: []\n", 2, ""),
+    ("just words\n", 1, "mapping"),
+    ("- a\n- b\n", 1, "mapping"),
+    ("listen: [1\nroutes: []\n", 2, "YAML"),
+    ("listen: [1]\n\troutes: []\n", 2, "YAML"),
     ("listen: [70000]\nroutes: [{path: /, respond: {status: 200}}]\n", 1, "70000"),
     ("listen: [\"host:port\"]\nroutes: [{path: /, respond: {status: 200}}]\n", 1, "host:port"),
     ("listen: [1]\nroutes: [{path: /}]\n", 2, "routes"),
     ("listen: [1]\nroutes: [{path: nothing, respond: {status: 200}}]\n", 2, "path"),
     ("listen: [1]\nroutes: [{path: /, exact: /, respond: {status: 200}}]\n", 2, "exact"),
     ("listen: [1]\nroutes: [{path: /, respond: {status: 99}}]\n", 2, "status"),
-    ("listen: [1]\nroutes: [{path: /, redirect: {to: \"$nonsense\"}}]\n", 2, "nonsense"),
+    ("listen: [1]\nroutes: [{path: /, redirect: {to: \"$nonsense\"}}]\n", 2, "$client_ip"),
     ("listen: [1]\nroutes: [{path: /, upstream: gone}]\n", 2, "gone"),
     ("listen: [1]\nupstreams: {idle: {servers: [127.0.0.1:2]}}\nroutes: [{path: /, respond: {status: 200}}]\n",
      2, "idle"),

@@ -67,6 +67,9 @@ def both_ways(chunked):
     up = {}
 
     def handler(c, r):
+        if r.target == "/after":
+            c.answer("after")
+            return
         h, n = hashlib.sha256(), 0
         if r.is_chunked:
             while True:
@@ -136,7 +139,7 @@ def both_ways(chunked):
         assert (n, h.hexdigest()) == (total, want)
         line = w.last()
         assert (line["bytes_in"], line["bytes_out"], line["end"]) == (total, total, "ok"), line
-        assert c.ask("POST", "/", body=b"").status == 200
+        assert c.ask(target="/after").body == b"after"
 
 
 def test_50_mb_counted():
@@ -161,13 +164,13 @@ def test_slow_reader_stops_the_server():
         c = Client(w, rcvbuf=32768)
         c.request()
         stopped = steady(lambda: progress[0])
-        assert stopped < 24 * MB, f"{stopped} bytes taken from the server while the client reads nothing"
+        assert stopped < 72 * MB, f"{stopped} bytes taken from the server while the client reads nothing"
         # Others are served meanwhile.
         assert get(w, "/other", method="HEAD").status == 200
         # A little read lets a little through; nothing is lost.
         r = c.recv_head()
         h, n = hashlib.sha256(), 0
-        while n < 40 * MB:
+        while n < 80 * MB:
             d = c.recv_some()
             h.update(d)
             n += len(d)
@@ -187,7 +190,7 @@ def test_slow_reader_stops_the_server():
 
 def test_slow_server_stops_the_client():
     gate = Gate()
-    total = 100 * MB
+    total = 200 * MB
     sent = [0]
     got = []
 
@@ -214,7 +217,7 @@ def test_slow_server_stops_the_client():
                 sent[0] += len(p)
         t = Background(push)
         stopped = steady(lambda: sent[0])
-        assert stopped < 24 * MB, f"{stopped} bytes taken from the client while the server reads nothing"
+        assert stopped < 72 * MB, f"{stopped} bytes taken from the client while the server reads nothing"
         gate.open()
         t.result()
         assert c.recv_response().body == b"done"

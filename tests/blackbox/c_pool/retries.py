@@ -191,15 +191,20 @@ def test_server_closes_while_idle():
 
 
 def test_bytes_on_an_idle_connection_close_it():
+    gates = [Gate() for _ in range(5)]
+
     def handler(c, r):
         c.answer("right " + r.target)
+        gates[int(r.target[1:])].wait()
         c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
     o = Origin(handler)
     with Weir(conf(1, up="max_fails: 0"), o) as w:
         c = Client(w)
-        for i in range(10):
+        for i in range(5):
             assert c.ask(target=f"/{i}").body == b"right /%d" % i
-        assert all(len(k.requests) == 1 for k in o.conns)
+            gates[i].open()
+            eventually(lambda: o.conns[-1].gone, what="the connection is closed")
+        assert [len(k.requests) for k in o.conns] == [1] * 5
 
 
 def test_stale_once_and_fresh_fails():

@@ -138,9 +138,9 @@ def test_content_length():
     def expected(b):
         if 48 <= b <= 57:
             return 200, lambda q: q.body == b"x" * (10 + b - 48)
-        if b in (9, 32):
+        if b == 32:
             return 200, lambda q: q.body == b"x"
-        return 400, None
+        return 400, None        # a tab too: the second parser does not take it for blank there
     sweep(make, expected)
 
 

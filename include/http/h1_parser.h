@@ -39,7 +39,8 @@ struct h1_parser {
 	llhttp_t       llhttp;
 	struct h1_limits limits;
 	struct arena  *arena;		/* where heads go; set by h1_parser_begin */
-	struct message *message;
+	struct message *message;	/* who frees it before the end of the body sets it (and
+					 * arena) to NULL: then trailers are checked and dropped */
 	struct str     span;		/* of H1_BODY */
 	int            status;		/* of H1_FAIL: 400, 413, 414, 417, 431, 501, 505; responses: 502 */
 	const char    *rule;		/* of H1_FAIL: a word for the log, e.g. "two_content_lengths" */
@@ -51,7 +52,6 @@ struct h1_parser {
 	uint64_t       left;		/* of a counted body or chunk */
 	size_t         extra;		/* bytes of extensions or trailers so far, bounded */
 	bool           has_skipped;	/* the empty line before a request line */
-	bool           has_begun_line;
 	size_t         line, n_lines;	/* of a section: where the last line begins, lines so far */
 	size_t         method_len, target_len;	/* of a whole start line */
 	enum method    method;

@@ -25,7 +25,7 @@ enum state {
 
 enum { EXTENSIONS_MAX = 4096, CHUNK_DIGITS_MAX = 16 };
 
-/* --- refusals ------------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 enum rule {
 	BARE_LF, BARE_CR, CONTROL_BYTE, OBS_FOLD, SPACE_BEFORE_COLON, NO_COLON, BAD_FIELD_NAME,
@@ -99,7 +99,7 @@ refuse(struct h1_parser *p, enum rule rule)
 	return false;
 }
 
-/* --- bytes ------------------------------------------------------------------------------------------ */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 enum {
 	NAME = 1,		/* a token (RFC 9110 5.6.2) */
@@ -178,7 +178,7 @@ skip_value(struct h1_parser *p, struct str s, size_t i, size_t *end)
 	return true;
 }
 
-/* --- field lines ------------------------------------------------------------------------------------ */
+/* --- field lines ------------------------------------------------------------------------------ */
 
 /* What is wrong with this line (its LF included); the first wrong control byte comes first. */
 static bool
@@ -223,7 +223,7 @@ check_field(struct h1_parser *p, struct str line)
 	return true;
 }
 
-/* --- start lines ------------------------------------------------------------------------------------ */
+/* --- start lines ------------------------------------------------------------------------------ */
 
 /* A method in the exact case, or -1.  RTSP's are not known. */
 static int
@@ -369,7 +369,7 @@ check_unfinished(struct h1_parser *p, struct str s)
 	return refuse(p, TARGET_TOO_LONG);
 }
 
-/* --- sections of lines: heads, trailers --------------------------------------------------------------- */
+/* --- sections of lines: heads, trailers ------------------------------------------------------- */
 
 static void
 begin_section(struct h1_parser *p)
@@ -426,7 +426,7 @@ split_fields(const char *q, struct field *fields)
 	return n;
 }
 
-/* --- the judgement of a head -------------------------------------------------------------------------- */
+/* --- the judgement of a head ------------------------------------------------------------------ */
 
 /* The fields that decide, and how many there are of those of which there may be one. */
 struct digest {
@@ -694,7 +694,7 @@ judge(struct h1_parser *p, struct message *m)
 	return true;
 }
 
-/* --- the second opinion --------------------------------------------------------------------------------- */
+/* --- the second opinion ----------------------------------------------------------------------- */
 
 struct opinion {
 	const struct message *m;
@@ -769,7 +769,7 @@ agrees(struct h1_parser *p, struct str head, const struct message *m)
 	    (!m->has_length || l->content_length == m->length);
 }
 
-/* --- heads ---------------------------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------------ */
 
 static void
 set_request_line(const struct h1_parser *p, struct message *m, struct str head)
@@ -870,7 +870,6 @@ skip_empty_line(struct h1_parser *p, struct str *in)
 		return;
 	p->has_skipped = true;
 	*in = str_from(*in, 2);
-	p->scanned = 0;
 	p->has_begun = false;
 }
 
@@ -895,7 +894,7 @@ take_head(struct h1_parser *p, struct str *in)
 	return true;
 }
 
-/* --- bodies --------------------------------------------------------------------------------------------- */
+/* --- bodies ----------------------------------------------------------------------------------- */
 
 /* Takes at most max bytes as a span of body; false when there is none. */
 static bool
@@ -1024,7 +1023,7 @@ take_trailers(struct h1_parser *p, struct str *in)
 	return true;
 }
 
-/* --- the contract ------------------------------------------------------------------------------------------ */
+/* --- the contract ----------------------------------------------------------------------------- */
 
 void
 h1_parser_init(struct h1_parser *p, bool is_request, const struct h1_limits *limits)

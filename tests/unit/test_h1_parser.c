@@ -639,7 +639,7 @@ test_bad_hosts(void **state)
 		ROW("GET http://h/ HTTP/1.1\r\nHost:\r\n\r\n", "fail 400 bad_host\n"),
 	};
 	static const char *const hosts[] = { "", "a b", "a/b", "a@b", "u:p@h", "a,b:x", "a:b", "a:80a",
-		"a:-1", "a:65536", "a:123456", "a:0", "a:80:80", ":80", "a?b", "a\\b", "a\"", "<a>",
+		"a:-1", "a:65536", "a:123456", "a:0", "a:000080", "a:80:80", ":80", "a?b", "a\\b", "a\"", "<a>",
 		"a#b", "a%", "a%4", "a%zz", "[::1", "::1", "[]", "[::1]x", "[::1]:x", "[127.0.0.1]",
 		"[v1.a]", "[fe80::1%25eth0]", "[:::1]", "a]", "http://a", "a\xc3\xa9", "a\tb", "{a}",
 		"[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]" };
@@ -1083,6 +1083,14 @@ test_linear(void **state)
 		assert_int_equal(f.parser.scanned, i + 1);
 	}
 	feeder_fini(&f);
+	feeder_init(&f, true, &limits, false);
+	feed(&f, C "1;", strlen(C "1;"));
+	for (i = 3; i < 2000; i++) {
+		feed(&f, "a", 1);
+		assert_int_equal(f.last, H1_MORE);
+		assert_int_equal(f.parser.scanned, i);
+	}
+	feeder_fini(&f);
 }
 
 /* --- the parser's own life ------------------------------------------------------------------------------ */
@@ -1105,7 +1113,13 @@ test_life(void **state)
 	assert_int_equal(h1_parser_next(&p, &in), H1_MORE);
 	assert_int_equal(in.len, 1);
 	assert_false(h1_parser_is_idle(&p));
-	in = STR("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\nGET");
+	/* The empty line before a request is not of it. */
+	in = STR("\r\n");
+	assert_int_equal(h1_parser_next(&p, &in), H1_MORE);
+	assert_int_equal(in.len, 0);
+	assert_true(h1_parser_is_idle(&p));
+	assert_int_equal(h1_parser_eof(&p), H1_MORE);
+	in = STR("GET / HTTP/1.1\r\nHost: h\r\n\r\nGET");
 	assert_int_equal(h1_parser_next(&p, &in), H1_HEAD);
 	assert_true(str_eq(in, STR("GET")));
 	assert_false(h1_parser_is_idle(&p));

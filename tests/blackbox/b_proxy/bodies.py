@@ -205,7 +205,7 @@ def test_slow_server_stops_the_client():
             h.update(d)
         got.append(h.hexdigest())
         c.answer("done")
-    o = Origin(handler, read_body=False, rcvbuf=65536)
+    o = Origin(handler, read_body=False)
     with Weir(conf(route="max_body: 1GB"), o) as w:
         c = Client(w, timeout=60)
         c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)

@@ -95,17 +95,14 @@ def logged(w, target):
 def run(cases, judge, method="GET", close=False):
     """Each case on a connection to the server that has served before; then another must be right."""
     s = Script([x[1] for x in cases], close)
-    wrong = []
+    wrong, answers = [], []
     with Weir(conf(up=ONE_TRY), s.origin) as w:
         for i, case in enumerate(cases):
             try:
                 c = Client(w)
                 assert c.ask(target=f"/first/{i}").body == b"right /first/%d" % i
                 r = c.ask(method, f"/bad/{i}")
-                line = logged(w, f"/bad/{i}")
-                bad = judge(case, r, line)
-                if bad:
-                    wrong.append((case[0], bad, r, r.body[:80], line))
+                answers.append((i, case, r))
                 conn = next(q.conn for q in s.origin.heads if q.target == f"/bad/{i}")
                 for j in range(2):
                     got = c.ask(target=f"/next/{i}/{j}") if j and not c.is_closed() else get(w, f"/next/{i}/{j}")
@@ -118,6 +115,11 @@ def run(cases, judge, method="GET", close=False):
                 c.close()
             except Exception as e:
                 wrong.append((case[0], repr(e)))
+        for i, case, r in answers:
+            line = logged(w, f"/bad/{i}")
+            bad = judge(case, r, line)
+            if bad:
+                wrong.append((case[0], bad, r, r.body[:80], line))
     assert not wrong, "\n".join(map(repr, wrong))
 
 

@@ -24,10 +24,12 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 struct node {
 	enum node_kind kind;
 	unsigned       line, column;	/* from 1 */
-	bool           is_bad;		/* complained of already: a second complaint says nothing new */
+	struct str     problem;		/* of its environment; complaints about its text say nothing new */
 	struct str     text;		/* of a scalar, environment filled in */
 	struct node  **items;		/* of a list; of a map: key, value, key, value */
 	size_t         n, cap;
+	size_t         weight;		/* nodes in it, each alias counted as what it stands for */
+	unsigned       height;		/* levels below it */
 };
 
 /* One reading: where it goes, where errors go, and the way down to the current key. */
@@ -48,6 +50,8 @@ struct reading {
 
 /* A node for the text; NULL after a complaint.  An empty text is an empty map. */
 struct node *yaml_read(struct reading *, struct str text);
+/* Writes a text as a YAML scalar that yaml_read reads back as itself. */
+void yaml_print(FILE *, struct str);
 /* The value of a key of a map, or NULL. */
 struct node *node_find(const struct node *map, const char *key);
 
@@ -100,8 +104,12 @@ void schema_print(FILE *, int indent, const struct row *rows, const void *base);
 void schema_print_reference(FILE *, int indent, const struct row *rows);
 /* The rows of the whole file. */
 const struct row *schema_root(void);
+/* Complains of the problems that nodes carry, each under its path; before the walk. */
+void schema_tell_problems(struct reading *, const struct node *);
 /* After the walk of a whole file: what follows from all of it (the default route). */
 bool schema_finish(struct reading *, const struct node *root);
+/* ", did you mean X?" without its comma, for the nearest of the names; else all of them. */
+struct str schema_suggest(struct arena *, struct str word, const struct str *names, size_t n);
 /* The text that compiles to the template. */
 struct str template_text(struct arena *, const struct template *);
 

@@ -19,6 +19,10 @@ struct client_conf;
 struct front_stream;
 struct loop;
 
+/* on_drain comes when backlog was over this and has fallen well under it: the mark at which who feeds
+ * a front has to stop. */
+enum { FRONT_HIGH_MARK = 128 * 1024 };
+
 struct front_ops {
 	const char *name;
 	/* The final head or a 1xx; the message may be changed (Connection, framing for this client). */

@@ -19,6 +19,10 @@ struct loop;
 struct origin;
 struct upstream_conf;
 
+/* on_drain comes when origin_backlog was over this and has fallen well under it: the mark at which
+ * who feeds an origin has to stop. */
+enum { ORIGIN_HIGH_MARK = 64 * 1024 };
+
 /* Told from the loop only.  After on_end or on_fail nothing more comes. */
 struct origin_events {
 	void (*on_open)(void *x);			/* connected */

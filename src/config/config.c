@@ -13,7 +13,12 @@
 #include "base/log.h"
 #include "config/schema.h"
 
-enum { FILE_MAX = 4 * 1024 * 1024, ARENA_FIRST = 16 * 1024 };
+enum {
+	FILE_MAX = 4 * 1024 * 1024,
+	ARENA_FIRST = 16 * 1024,
+	COMPLAINTS_MAX = 500,		/* who has more reads none of them */
+	LINE_MAX_BYTES = 1000
+};
 
 /* --- reports ----------------------------------------------------------------------------------- */
 
@@ -66,7 +71,7 @@ report_print(const struct report *r, FILE *out)
 		fprintf(out, "%.*s\n", STR_ARG(r->lines[i]));
 }
 
-/* --- complaints: collected with their places, told in their order --------------------------------- */
+/* --- complaints: collected with their places, told in their order -------------------------------- */
 
 struct complaint {
 	unsigned   line, column;
@@ -74,14 +79,36 @@ struct complaint {
 	struct str text;
 };
 
+/* What a file holds must not end a line of the report, nor paint the terminal. */
+static struct str
+tame(struct arena *arena, struct str line)
+{
+	char *p;
+	size_t i;
+
+	if (line.len > LINE_MAX_BYTES)
+		line = arena_printf(arena, "%.*s ...", LINE_MAX_BYTES, line.p);
+	line = arena_dup(arena, line);
+	p = (char *)(uintptr_t)line.p;
+	for (i = 0; i < line.len; i++)
+		if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+			p[i] = '?';
+	return line;
+}
+
 static void
 add_complaint(struct reading *r, unsigned line, unsigned column, struct str path, const char *fmt,
     va_list ap)
 {
 	struct complaint *c;
-	struct str why = arena_vprintf(r->scratch, fmt, ap);
+	struct str why;
 	size_t i;
 
+	if (r->n_complaints >= COMPLAINTS_MAX) {
+		r->n_errors++;
+		return;
+	}
+	why = arena_vprintf(r->scratch, fmt, ap);
 	if (r->n_complaints == r->cap_complaints) {
 		r->cap_complaints = r->cap_complaints * 2 + 16;
 		c = arena_alloc(r->scratch, r->cap_complaints * sizeof(*c));
@@ -99,6 +126,7 @@ add_complaint(struct reading *r, unsigned line, unsigned column, struct str path
 	else
 		c->text = arena_printf(r->scratch, "%s:%u:%u: %.*s%s%.*s", r->file, line, column,
 		    STR_ARG(path), path.len > 0 ? ": " : "", STR_ARG(why));
+	c->text = tame(r->scratch, c->text);
 	/* An alias is read at each place it stands; what is wrong with it is said once. */
 	for (i = 0; i < r->n_complaints; i++)
 		if (str_eq(r->complaints[i].text, c->text))
@@ -112,7 +140,7 @@ complain(struct reading *r, const struct node *at, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (at != NULL && at->is_bad)
+	if (at != NULL && at->problem.len > 0)
 		return false;
 	va_start(ap, fmt);
 	add_complaint(r, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
@@ -165,17 +193,13 @@ tell(struct reading *r, struct report *report)
 		qsort(r->complaints, r->n_complaints, sizeof(*r->complaints), compare);
 	for (i = 0; i < r->n_complaints; i++)
 		add_line(report, arena_dup(report->arena, r->complaints[i].text));
+	if (r->n_errors > r->n_complaints)
+		add_line(report, arena_printf(report->arena, "%s: and %zu more errors", r->file,
+		    r->n_errors - r->n_complaints));
 	report->n_errors += r->n_errors;
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
-
-static void
-read_root(struct reading *r, const struct node *root)
-{
-	if (schema_fill(r, schema_root(), root, r->config))
-		schema_finish(r, root);
-}
+/* --- reading ------------------------------------------------------------------------------------- */
 
 struct config *
 config_parse(struct str text, const char *name, struct report *report)
@@ -196,8 +220,11 @@ config_parse(struct str text, const char *name, struct report *report)
 	root = yaml_read(&r, text);
 	if (root != NULL && root->kind != NODE_MAP)
 		complain(&r, root, "a configuration is a mapping: listen, upstreams, routes ...");
-	else if (root != NULL)
-		read_root(&r, root);
+	else if (root != NULL) {
+		schema_tell_problems(&r, root);
+		schema_fill(&r, schema_root(), root, conf);
+		schema_finish(&r, root);
+	}
 	tell(&r, report);
 	arena_free(r.scratch);
 	if (r.n_errors > 0) {
@@ -226,7 +253,7 @@ slurp(const char *path, size_t *len, struct report *report)
 		report_error(report, "%s: larger than 4 MB, that is no configuration", path);
 	if (fd >= 0)
 		close(fd);
-	if (report->n_errors == 0)
+	if (fd >= 0 && n >= 0 && *len <= FILE_MAX)
 		return text;
 	free(text);
 	return NULL;
@@ -246,29 +273,51 @@ config_load(const char *path, struct report *report)
 	return conf;
 }
 
+/* The servers of a comma list as entries of a YAML list; how many. */
+static size_t
+write_servers(FILE *out, struct arena *arena, const char *to, struct report *report)
+{
+	struct str rest = str_of(to), item;
+	struct address address;
+	const char *why;
+	size_t n = 0;
+
+	while (str_next_item(&rest, &item)) {
+		if (!address_parse(arena, item, NULL, &address, &why)) {
+			report_error(report, "--to %.*s: %s", STR_ARG(item), why);
+			continue;
+		}
+		fputs(n++ > 0 ? ", " : "", out);
+		yaml_print(out, address.text);
+	}
+	return n;
+}
+
 struct config *
 config_from_arguments(const char *listen, const char *to, struct report *report)
 {
+	size_t errors = report->n_errors, len;
 	struct arena *arena = arena_new(1024);
-	struct str rest = str_of(to), item, servers = STR("");
 	struct address address;
 	struct config *conf = NULL;
 	const char *why;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, &len);
 
-	if (!address_parse(arena, str_of(listen), "0.0.0.0", &address, &why))
+	check(out != NULL);
+	fputs("listen: ", out);
+	if (address_parse(arena, str_of(listen), "0.0.0.0", &address, &why))
+		yaml_print(out, address.text);
+	else
 		report_error(report, "--listen %s: %s", listen, why);
-	while (str_next_item(&rest, &item))
-		if (!address_parse(arena, item, NULL, &address, &why))
-			report_error(report, "--to %.*s: %s", STR_ARG(item), why);
-		else
-			servers = arena_printf(arena, "%.*s\"%.*s\", ", STR_ARG(servers),
-			    STR_ARG(address.text));
-	if (servers.len == 0 && report->n_errors == 0)
+	fputs("\nupstreams: {servers: {balance: least_requests, servers: [", out);
+	if (write_servers(out, arena, to, report) == 0 && report->n_errors == errors)
 		report_error(report, "--to: give at least one server, ADDRESS:PORT");
-	if (report->n_errors == 0)
-		conf = config_parse(arena_printf(arena,
-		    "listen: [\"%s\"]\nupstreams: {servers: {servers: [%.*s], "
-		    "balance: least_requests}}\n", listen, STR_ARG(servers)), "--listen/--to", report);
+	fputs("]}}\n", out);
+	fclose(out);
+	if (report->n_errors == errors)
+		conf = config_parse(str_make(text, len), "--listen/--to", report);
+	free(text);
 	arena_free(arena);
 	return conf;
 }
@@ -299,6 +348,7 @@ config_print_reference(FILE *out)
 {
 	fputs("# Every key with its default.  Made by weir --reference.\n"
 	      "# Durations: 250ms 10s 5m 1h; sizes: 64KB 100MB 1GB (powers of 1024).\n"
-	      "# ${NAME} and ${NAME:-default} take an environment variable.\n", out);
+	      "# ${NAME} and ${NAME:-default} take an environment variable; $${NAME} is the text itself.\n",
+	    out);
 	schema_print_reference(out, 0, schema_root());
 }

@@ -23,7 +23,7 @@ struct array {
 	size_t n;
 };
 
-/* --- the walk ------------------------------------------------------------------------------------ */
+/* --- the walk ---------------------------------------------------------------------------------- */
 
 static size_t
 push_path(struct reading *r, const char *fmt, ...)
@@ -53,26 +53,28 @@ pop_path(struct reading *r, size_t was)
 	r->path[was] = '\0';
 }
 
-/* ", did you mean X?" for the nearest of the names, or all of them. */
-static struct str
-suggest(struct reading *r, struct str word, const struct str *names, size_t n)
+struct str
+schema_suggest(struct arena *arena, struct str word, const struct str *names, size_t n)
 {
 	struct str all = STR("");
 	unsigned best = 3, d;
 	size_t i, at = n;
+	uint64_t number;
 
-	for (i = 0; i < n; i++) {
+	/* Short words and numbers are near to everything. */
+	for (i = 0; i < n && !str_to_uint(word, UINT64_MAX, &number); i++) {
 		d = str_distance(word, names[i]);
-		if (d < best && d < names[i].len) {
+		if (d < best && d * 2 < names[i].len) {
 			best = d;
 			at = i;
 		}
-		all = arena_printf(r->scratch, "%.*s%s%.*s", STR_ARG(all), i > 0 ? ", " : "",
-		    STR_ARG(names[i]));
 	}
 	if (at < n)
-		return arena_printf(r->scratch, "did you mean %.*s?", STR_ARG(names[at]));
-	return arena_printf(r->scratch, "known are %.*s", STR_ARG(all));
+		return arena_printf(arena, "did you mean %.*s?", STR_ARG(names[at]));
+	for (i = 0; i < n; i++)
+		all = arena_printf(arena, "%.*s%s%.*s", STR_ARG(all), i > 0 ? ", " : "",
+		    STR_ARG(names[i]));
+	return arena_printf(arena, "known are %.*s", STR_ARG(all));
 }
 
 static const struct row *
@@ -84,25 +86,54 @@ find_row(const struct row *rows, struct str key)
 	return NULL;
 }
 
+/* Field names are equal whatever their case, keys are not. */
+static void
+check_twice(struct reading *r, const struct node *map, size_t i,
+    bool (*equal)(struct str, struct str))
+{
+	size_t j;
+
+	for (j = 0; j < i; j += 2)
+		if (equal(map->items[j]->text, map->items[i]->text)) {
+			complain_key(r, map->items[i], map->items[i]->text, "twice here, first in line %u",
+			    map->items[j]->line);
+			return;
+		}
+}
+
 static void
 check_keys(struct reading *r, const struct row *rows, const struct node *map)
 {
 	struct str names[64];
-	size_t i, j, n = 0;
+	size_t i, n;
 
 	for (n = 0; rows[n].key != NULL; n++)
 		names[n] = str_of(rows[n].key);
-	for (i = 0; i + 1 < map->n; i += 2) {
-		struct str key = map->items[i]->text;
+	for (i = 0; i + 1 < map->n; i += 2)
+		if (find_row(rows, map->items[i]->text) != NULL)
+			check_twice(r, map, i, str_eq);
+		else
+			complain_key(r, map->items[i], map->items[i]->text, "unknown key, %.*s",
+			    STR_ARG(schema_suggest(r->scratch, map->items[i]->text, names, n)));
+}
 
-		for (j = 0; j < i && !str_eq(map->items[j]->text, key); j += 2)
-			;
-		if (j < i)
-			complain_key(r, map->items[i], key, "twice here, first in line %u",
-			    map->items[j]->line);
-		else if (find_row(rows, key) == NULL)
-			complain_key(r, map->items[i], key, "unknown key, %.*s",
-			    STR_ARG(suggest(r, key, names, n)));
+void
+schema_tell_problems(struct reading *r, const struct node *n)
+{
+	struct node at = *n;
+	size_t i, was;
+
+	at.problem = STR_NONE;
+	if (n->problem.len > 0)
+		complain(r, &at, "%.*s", STR_ARG(n->problem));
+	for (i = 0; i < n->n; i++) {
+		was = r->path_len;
+		if (n->kind == NODE_LIST)
+			push_path(r, "[%zu]", i);
+		else if (i % 2 == 1)
+			push_key(r, n->items[i - 1]->text);
+		schema_tell_problems(r, n->items[i]);
+		pop_path(r, was);
 	}
 }
 
@@ -147,33 +178,18 @@ schema_print(FILE *out, int indent, const struct row *rows, const void *base)
 		rows->type->print(out, indent, rows, base);
 }
 
+/* Of a section or list that begins on the next line. */
+static void
+print_head(FILE *out, int indent, const struct row *row)
+{
+	fprintf(out, "%*s%s:\n", indent, "", row->key);
+}
+
 static void
 print_key(FILE *out, int indent, const struct row *row)
 {
 	if (row->key != NULL && row->key[0] != '\0')
 		fprintf(out, "%*s%s: ", indent, "", row->key);
-}
-
-/* A text as a YAML scalar that reads back as itself. */
-static void
-print_text(FILE *out, struct str s)
-{
-	size_t i;
-
-	fputc('"', out);
-	for (i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c == '"' || c == '\\')
-			fprintf(out, "\\%c", c);
-		else if (c == '\n')
-			fputs("\\n", out);
-		else if (c < 0x20 || c == 0x7f)
-			fprintf(out, "\\x%02x", c);
-		else
-			fputc(c, out);
-	}
-	fputc('"', out);
 }
 
 static bool
@@ -182,7 +198,7 @@ want_scalar(struct reading *r, const struct node *n, const char *what)
 	return n->kind == NODE_SCALAR || complain(r, n, "%s is expected here", what);
 }
 
-/* --- numbers ---------------------------------------------------------------------------------------- */
+/* --- numbers ----------------------------------------------------------------------------------- */
 
 static void
 format_msec(char *buf, size_t size, msec t)
@@ -375,7 +391,7 @@ print_bool(FILE *out, int indent, const struct row *row, const void *base)
 	fprintf(out, "%s\n", *(const bool *)AT_CONST(base, row) ? "true" : "false");
 }
 
-/* --- words and texts ------------------------------------------------------------------------------------- */
+/* --- words and texts --------------------------------------------------------------------------- */
 
 static bool
 find_word(struct reading *r, const struct word *words, const struct node *n, int *value)
@@ -391,7 +407,7 @@ find_word(struct reading *r, const struct word *words, const struct node *n, int
 		}
 	}
 	return complain(r, n, "\"%.*s\" is not known here, %.*s", STR_ARG(n->text),
-	    STR_ARG(suggest(r, n->text, names, i)));
+	    STR_ARG(schema_suggest(r->scratch, n->text, names, i)));
 }
 
 static const char *
@@ -449,22 +465,28 @@ print_text_row(FILE *out, int indent, const struct row *row, const void *base)
 	if (s->p == NULL)
 		return;
 	print_key(out, indent, row);
-	print_text(out, *s);
+	yaml_print(out, *s);
 	fputc('\n', out);
 }
 
-/* A text that will stand in a field: no byte that ends a line. */
+enum { PLAIN_MAX = 8 * 1024 };
+
+/* What will stand in a field, a name or a path: no byte that ends a line or a C string. */
 static bool
-parse_field_text(struct reading *r, const struct row *row, const struct node *n, void *base)
+want_plain(struct reading *r, const struct node *n)
 {
 	size_t i;
 
-	if (!parse_text(r, row, n, base))
-		return false;
 	for (i = 0; i < n->text.len; i++)
 		if ((unsigned char)n->text.p[i] < 0x20 || n->text.p[i] == 0x7f)
-			return complain(r, n, "a control byte cannot be in a field");
-	return true;
+			return complain(r, n, "a control byte cannot be in it");
+	return n->text.len <= PLAIN_MAX || complain(r, n, "longer than 8 KB");
+}
+
+static bool
+parse_plain(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return parse_text(r, row, n, base) && want_plain(r, n);
 }
 
 static bool
@@ -514,7 +536,8 @@ parse_host(struct reading *r, const struct row *row, const struct node *n, void 
 		if ((unsigned char)p[i] <= ' ' || (unsigned char)p[i] >= 0x7f || p[i] == '/')
 			return complain(r, n, "\"%.*s\" is no host name", STR_ARG(n->text));
 	}
-	if (at->len == 0 || stars > 1 || (stars == 1 && !str_starts(*at, STR("*."))))
+	if (at->len == 0 || stars > 1 ||
+	    (stars == 1 && (at->len < 3 || !str_starts(*at, STR("*.")))))
 		return complain(r, n, "\"%.*s\" is no host name, a wildcard is written *.example.org",
 		    STR_ARG(n->text));
 	if (str_find(*at, ':') >= 0 && at->p[0] != ':' && str_find(str_from(*at, (size_t)str_find(*at,
@@ -527,12 +550,9 @@ static bool
 compile(struct reading *r, const struct node *n, struct template *out)
 {
 	const char *why;
-	size_t i;
 
-	for (i = 0; i < n->text.len; i++)
-		if ((unsigned char)n->text.p[i] < 0x20 || n->text.p[i] == 0x7f)
-			return complain(r, n, "a control byte cannot be in a field");
-	return template_compile(r->arena, n->text, out, &why) || complain(r, n, "%s", why);
+	return want_plain(r, n) && (template_compile(r->arena, n->text, out, &why) ||
+	    complain(r, n, "%s", why));
 }
 
 static bool
@@ -550,7 +570,7 @@ print_template_value(FILE *out, const struct template *t)
 {
 	struct arena *scratch = arena_new(1024);
 
-	print_text(out, template_text(scratch, t));
+	yaml_print(out, template_text(scratch, t));
 	arena_free(scratch);
 }
 
@@ -562,14 +582,14 @@ print_template(FILE *out, int indent, const struct row *row, const void *base)
 	fputc('\n', out);
 }
 
-/* --- addresses ------------------------------------------------------------------------------------------- */
+/* --- addresses --------------------------------------------------------------------------------- */
 
 static bool
 take_address(struct reading *r, const struct node *n, const char *default_host, struct address *at)
 {
 	const char *why;
 
-	if (!want_scalar(r, n, "an address"))
+	if (!want_scalar(r, n, "an address") || !want_plain(r, n))
 		return false;
 	return address_parse(r->arena, n->text, default_host, at, &why) ||
 	    complain(r, n, "\"%.*s\" is no address, %s", STR_ARG(n->text), why);
@@ -595,7 +615,7 @@ static void
 print_address(FILE *out, int indent, const struct row *row, const void *base)
 {
 	print_key(out, indent, row);
-	print_text(out, ((const struct address *)AT_CONST(base, row))->text);
+	yaml_print(out, ((const struct address *)AT_CONST(base, row))->text);
 	fputc('\n', out);
 }
 
@@ -621,7 +641,7 @@ print_network(FILE *out, int indent, const struct row *row, const void *base)
 	fprintf(out, "\"%s/%u\"\n", buf, net->ip.is_v4 ? net->bits - 96 : net->bits);
 }
 
-/* --- lists and sections ------------------------------------------------------------------------------------ */
+/* --- lists and sections ------------------------------------------------------------------------ */
 
 /* One value may stand for a list of one. */
 static bool
@@ -653,12 +673,12 @@ print_list(FILE *out, int indent, const struct row *row, const void *base)
 	const struct array *at = AT_CONST(base, row);
 	size_t i;
 
-	print_key(out, indent, row);
 	if (at->n == 0) {
+		print_key(out, indent, row);
 		fputs("[]\n", out);
 		return;
 	}
-	fputc('\n', out);
+	print_head(out, indent, row);
 	for (i = 0; i < at->n; i++) {
 		fprintf(out, "%*s-%s", indent + 2, "", row->element->rows != NULL ? "\n" : " ");
 		row->element->type->print(out, indent + 4, row->element,
@@ -675,12 +695,11 @@ parse_section(struct reading *r, const struct row *row, const struct node *n, vo
 static void
 print_section(FILE *out, int indent, const struct row *row, const void *base)
 {
-	print_key(out, indent, row);
-	fputc('\n', out);
+	print_head(out, indent, row);
 	schema_print(out, indent + 2, row->rows, AT_CONST(base, row));
 }
 
-/* --- what upstreams need -------------------------------------------------------------------------------------- */
+/* --- what upstreams need ----------------------------------------------------------------------- */
 
 static const struct word set_words[] = { { "error", 1 }, { "timeout", 2 }, { NULL, 0 } };
 
@@ -803,33 +822,21 @@ static const struct word balance_words[] = { { "round_robin", BALANCE_ROUND_ROBI
 	{ "least_requests", BALANCE_LEAST_REQUESTS }, { "ip_hash", BALANCE_IP_HASH },
 	{ "hash", BALANCE_HASH }, { NULL, 0 } };
 
+static const struct type type_number;
+
 static const struct row prefix_rows[] = {
-	{ "prefix4", NULL, offsetof(struct upstream_conf, prefix4), NULL, 1, 32,
+	{ "prefix4", &type_number, offsetof(struct upstream_conf, prefix4), NULL, 1, 32,
 	  .help = "bits of an IPv4 address that make the key; nginx takes 24" },
-	{ "prefix6", NULL, offsetof(struct upstream_conf, prefix6), NULL, 1, 128,
+	{ "prefix6", &type_number, offsetof(struct upstream_conf, prefix6), NULL, 1, 128,
 	  .help = "bits of an IPv6 address that make the key" },
 	{ .key = NULL },
 };
-static const struct type type_number;
-
-/* prefix_rows with their type: it is defined below them. */
-static const struct row *
-prefixes(void)
-{
-	static struct row rows[3];
-
-	if (rows[0].key == NULL) {
-		memcpy(rows, prefix_rows, sizeof(rows));
-		rows[0].type = rows[1].type = &type_number;
-	}
-	return rows;
-}
 
 static bool
 parse_prefixes(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
 	(void)row;
-	return schema_fill(r, prefixes(), n, base);
+	return schema_fill(r, prefix_rows, n, base);
 }
 
 static void
@@ -888,7 +895,8 @@ parse_balance(struct reading *r, const struct row *row, const struct node *n, vo
 	if ((node_find(n, "hash") != NULL) == (node_find(n, "ip_hash") != NULL))
 		return complain(r, n, "give hash or ip_hash here, one of them");
 	up->balance = node_find(n, "hash") != NULL ? BALANCE_HASH : BALANCE_IP_HASH;
-	return true;
+	return up->balance == BALANCE_HASH || node_find(n, "bound") == NULL ||
+	    complain_key(r, node_find(n, "bound"), STR("bound"), "has no effect without hash");
 }
 
 static void
@@ -907,7 +915,7 @@ print_balance(FILE *out, int indent, const struct row *row, const void *base)
 		fprintf(out, "%s\n", word_of(balance_words, up->balance));
 }
 
-/* --- the kinds of values ------------------------------------------------------------------------------------------ */
+/* --- the kinds of values ----------------------------------------------------------------------- */
 
 static const struct type type_msec = { parse_msec, print_msec };
 static const struct type type_size = { parse_size, print_size };
@@ -917,7 +925,7 @@ static const struct type type_bool = { parse_bool, print_bool };
 static const struct type type_switch = { parse_switch, print_switch };
 static const struct type type_status = { parse_status, print_number };
 static const struct type type_text = { parse_text, print_text_row };
-static const struct type type_field_text = { parse_field_text, print_text_row };
+static const struct type type_plain = { parse_plain, print_text_row };
 static const struct type type_method = { parse_method, print_text_row };
 static const struct type type_host = { parse_host, print_text_row };
 static const struct type type_template = { parse_template, print_template };
@@ -934,7 +942,7 @@ enum { DAY = 24 * 3600 * 1000, HOUR = 3600 * 1000 };
 #define TB	((int64_t)1 << 40)
 #define UP(member)	offsetof(struct upstream_conf, member)
 
-/* --- servers -------------------------------------------------------------------------------------------------------- */
+/* --- servers ----------------------------------------------------------------------------------- */
 
 static const struct row server_rows[] = {
 	{ "address", &type_address, offsetof(struct server_conf, address), .required = true,
@@ -945,9 +953,9 @@ static const struct row server_rows[] = {
 	  .help = "serves only when no other can" },
 	{ "down", &type_bool, offsetof(struct server_conf, down), "false", .help = "gets no requests" },
 	{ "max_fails", &type_number, offsetof(struct server_conf, max_fails), NULL, 0, 64,
-	  .help = "as for the upstream", .optional = true },
+	  .help = "the upstream's unless given", .optional = true, .example = "2" },
 	{ "fail_timeout", &type_msec, offsetof(struct server_conf, fail_timeout), NULL, 1, HOUR,
-	  .help = "as for the upstream", .optional = true },
+	  .help = "the upstream's unless given", .optional = true, .example = "10s" },
 	{ .key = NULL },
 };
 
@@ -980,10 +988,11 @@ print_map(FILE *out, int indent, const struct row *row, const void *base)
 static const struct type type_server = { parse_server, print_map };
 static const struct row server_element = { "", &type_server, 0, .rows = server_rows };
 
-/* --- upstreams -------------------------------------------------------------------------------------------------------- */
+/* --- upstreams --------------------------------------------------------------------------------- */
 
 static const struct row retry_rows[] = {
-	{ "tries", &type_number, UP(retry.tries), "2", 1, 10, .help = "servers asked in all, 1 is no retry" },
+	{ "tries", &type_number, UP(retry.tries), "2", 1, 10,
+	  .help = "servers asked in all, 1 is no retry" },
 	{ "on", &type_set, UP(retry.on), "[error, 502, 503, 504]",
 	  .help = "what is tried again: error, timeout, statuses" },
 	{ "non_idempotent", &type_bool, UP(retry.non_idempotent), "false",
@@ -1040,29 +1049,57 @@ static const struct row upstream_rows[] = {
 	{ .key = NULL },
 };
 
+/* What stands beside balance belongs to it, and is not said in it already. */
 static void
-check_upstream(struct reading *r, const struct node *n, const struct upstream_conf *up)
+check_beside(struct reading *r, const struct node *n, const char *key, bool fits)
 {
-	const struct node *servers = node_find(n, "servers");
-	bool any = false;
+	const struct node *balance = node_find(n, "balance"), *at = node_find(n, key);
+
+	if (at == NULL)
+		return;
+	if (!fits)
+		complain_key(r, at, str_of(key), "has no effect, balance: %s takes it", key);
+	else if (balance != NULL && balance->kind == NODE_MAP)
+		complain_key(r, at, str_of(key), "said in balance already");
+}
+
+static void
+check_servers(struct reading *r, const struct node *n, const struct upstream_conf *up)
+{
+	bool any = up->n_servers == 0;
 	size_t i, j, was;
 
-	if (node_find(n, "hash") != NULL && up->balance != BALANCE_HASH)
-		complain_key(r, node_find(n, "hash"), STR("hash"), "has no effect, balance: hash takes it");
-	if (node_find(n, "ip_hash") != NULL && up->balance != BALANCE_IP_HASH)
-		complain_key(r, node_find(n, "ip_hash"), STR("ip_hash"),
-		    "has no effect, balance: ip_hash takes it");
-	was = push_path(r, ".servers");
 	for (i = 0; i < up->n_servers; i++) {
+		struct str text = up->servers[i].address.text;
+
 		any |= !up->servers[i].down;
-		for (j = 0; j < i; j++)
-			if (str_eq(up->servers[i].address.text, up->servers[j].address.text))
-				complain(r, servers->kind == NODE_LIST ? servers->items[i] : servers,
-				    "%.*s is there twice, give it a weight instead",
-				    STR_ARG(up->servers[i].address.text));
+		was = push_path(r, "[%zu]", i);
+		for (j = 0; j < i && text.len > 0; j++)
+			if (str_eq(text, up->servers[j].address.text)) {
+				complain(r, n->items[i], "%.*s is there twice, give it a weight instead",
+				    STR_ARG(text));
+				break;
+			}
+		pop_path(r, was);
 	}
 	if (!any)
-		complain(r, servers, "every server is down, one at least must serve");
+		complain(r, n, "every server is down, one at least must serve");
+}
+
+/* Servers also when another row was wrong: every error is told at once. */
+static void
+check_upstream(struct reading *r, const struct node *n, bool ok, const struct upstream_conf *up)
+{
+	size_t was;
+
+	if (ok) {
+		check_beside(r, n, "hash", up->balance == BALANCE_HASH);
+		check_beside(r, n, "ip_hash", up->balance == BALANCE_IP_HASH);
+	}
+	if (node_find(n, "servers") == NULL)
+		return;
+	was = push_path(r, ".servers");
+	check_servers(r, node_find(n, "servers"), up);
 	pop_path(r, was);
 }
 
@@ -1075,8 +1112,9 @@ parse_upstream(struct reading *r, const struct node *n, struct upstream_conf *up
 	/* Two places may set these, so neither has a default. */
 	up->prefix4 = 32;
 	up->prefix6 = 64;
-	if (schema_fill(r, upstream_rows, n, up) && up->n_servers > 0)
-		check_upstream(r, n, up);
+	schema_fill(r, upstream_rows, n, up);
+	if (n->kind == NODE_MAP)
+		check_upstream(r, n, r->n_errors == errors, up);
 	return r->n_errors == errors;
 }
 
@@ -1102,8 +1140,11 @@ parse_upstreams(struct reading *r, const struct row *row, const struct node *n, 
 		ups[i].name = arena_dup(r->arena, key->text);
 		was = push_key(r, key->text);
 		for (j = 0; j < i; j++)
-			if (str_eq(ups[i].name, ups[j].name))
+			if (str_eq(ups[i].name, ups[j].name)) {
 				complain(r, key, "twice here, first in line %u", r->upstream_keys[j]->line);
+				r->upstream_used[i] = true;
+				break;
+			}
 		if (!is_token(key->text))
 			complain(r, key, "a name is a word without spaces");
 		parse_upstream(r, n->items[2 * i + 1], &ups[i]);
@@ -1119,11 +1160,15 @@ print_upstreams(FILE *out, int indent, const struct row *row, const void *base)
 	const struct upstream_conf *ups = at->items;
 	size_t i;
 
-	print_key(out, indent, row);
-	fputs(at->n == 0 ? "{}\n" : "\n", out);
+	if (at->n == 0) {
+		print_key(out, indent, row);
+		fputs("{}\n", out);
+		return;
+	}
+	print_head(out, indent, row);
 	for (i = 0; i < at->n; i++) {
 		fprintf(out, "%*s", indent + 2, "");
-		print_text(out, ups[i].name);
+		yaml_print(out, ups[i].name);
 		fputs(":\n", out);
 		schema_print(out, indent + 4, upstream_rows, &ups[i]);
 	}
@@ -1131,7 +1176,7 @@ print_upstreams(FILE *out, int indent, const struct row *row, const void *base)
 
 static const struct type type_upstreams = { parse_upstreams, print_upstreams };
 
-/* --- routes ------------------------------------------------------------------------------------------------------------ */
+/* --- routes ------------------------------------------------------------------------------------ */
 
 static bool
 parse_path(struct reading *r, const struct row *row, const struct node *n, void *base)
@@ -1142,6 +1187,8 @@ parse_path(struct reading *r, const struct row *row, const struct node *n, void 
 		return false;
 	if (n->text.len == 0 || n->text.p[0] != '/')
 		return complain(r, n, "\"%.*s\" is no path, paths begin with /", STR_ARG(n->text));
+	if (!want_plain(r, n))
+		return false;
 	if (str_find(n->text, '?') >= 0 || str_find(n->text, '#') >= 0)
 		return complain(r, n, "a path ends before ? and #");
 	route->path = arena_dup(r->arena, n->text);
@@ -1157,7 +1204,7 @@ print_path(FILE *out, int indent, const struct row *row, const void *base)
 	if (route->is_exact != (strcmp(row->key, "exact") == 0))
 		return;
 	print_key(out, indent, row);
-	print_text(out, route->path);
+	yaml_print(out, route->path);
 	fputc('\n', out);
 }
 
@@ -1181,9 +1228,14 @@ parse_upstream_name(struct reading *r, const struct row *row, const struct node 
 			r->upstream_used[i] = true;
 			return true;
 		}
+		/* Perhaps the one that is meant: not to be called unused for a slip. */
+		r->upstream_used[i] |= str_distance(n->text, conf->upstreams[i].name) < 3;
 	}
+	if (i == 0)
+		return complain(r, n, "there is no upstream \"%.*s\", there are none at all",
+		    STR_ARG(n->text));
 	return complain(r, n, "there is no upstream \"%.*s\", %.*s", STR_ARG(n->text),
-	    STR_ARG(suggest(r, n->text, names, i < 64 ? i : 64)));
+	    STR_ARG(schema_suggest(r->scratch, n->text, names, i < 64 ? i : 64)));
 }
 
 static void
@@ -1194,7 +1246,7 @@ print_upstream_name(FILE *out, int indent, const struct row *row, const void *ba
 	if (route->action != ROUTE_UPSTREAM)
 		return;
 	print_key(out, indent, row);
-	print_text(out, route->upstream->name);
+	yaml_print(out, route->upstream->name);
 	fputc('\n', out);
 }
 
@@ -1211,8 +1263,7 @@ print_action(FILE *out, int indent, const struct row *row, const void *base)
 {
 	if (((const struct route_conf *)base)->action != (enum route_action)row->min)
 		return;
-	print_key(out, indent, row);
-	fputc('\n', out);
+	print_head(out, indent, row);
 	schema_print(out, indent + 2, row->rows, base);
 }
 
@@ -1239,9 +1290,11 @@ print_body_limit(FILE *out, int indent, const struct row *row, const void *base)
 	fprintf(out, "%s\n", buf);
 }
 
+enum { HOST_IS_BARRED, HOST_IS_FINE };
+
 /* Framing and the connection are ours to say. */
 static bool
-take_field_name(struct reading *r, const struct node *n)
+take_field_name(struct reading *r, const struct node *n, bool host_is_fine)
 {
 	static const char *const barred[] = { "Connection", "Content-Length", "Transfer-Encoding",
 		"Keep-Alive", "TE", "Trailer", "Upgrade" };
@@ -1254,7 +1307,8 @@ take_field_name(struct reading *r, const struct node *n)
 	for (i = 0; i < sizeof(barred) / sizeof(barred[0]); i++)
 		if (str_eq_nocase(n->text, str_of(barred[i])))
 			return complain(r, n, "%s is set by weir itself", barred[i]);
-	return true;
+	return host_is_fine || !str_eq_nocase(n->text, STR("Host")) ||
+	    complain(r, n, "Host can only be set, in request_headers");
 }
 
 static bool
@@ -1267,15 +1321,18 @@ parse_field_map(struct reading *r, const struct row *row, const struct node *n, 
 
 	if (n->kind != NODE_MAP)
 		return complain(r, n, "a mapping of field names to values is expected here");
+	if (n->n / 2 > (size_t)row->max)
+		return complain(r, n, "%zu fields, %lld are possible", n->n / 2, (long long)row->max);
 	at->n = n->n / 2;
 	at->items = rules = arena_zalloc(r->arena, (at->n + 1) * sizeof(*rules));
 	for (i = 0; i < at->n; i++) {
 		was = push_key(r, n->items[2 * i]->text);
 		rules[i].name = arena_dup(r->arena, n->items[2 * i]->text);
-		ok &= take_field_name(r, n->items[2 * i]) &&
+		ok &= take_field_name(r, n->items[2 * i], row->min == HOST_IS_FINE) &&
 		    want_scalar(r, n->items[2 * i + 1], "a text") &&
 		    compile(r, n->items[2 * i + 1], &rules[i].value);
 		pop_path(r, was);
+		check_twice(r, n, 2 * i, str_eq_nocase);
 	}
 	return ok;
 }
@@ -1291,7 +1348,7 @@ print_field_map(FILE *out, int indent, const struct row *row, const void *base)
 	fputc('{', out);
 	for (i = 0; i < at->n; i++) {
 		fputs(i > 0 ? ", " : "", out);
-		print_text(out, rules[i].name);
+		yaml_print(out, rules[i].name);
 		fputs(": ", out);
 		print_template_value(out, &rules[i].value);
 	}
@@ -1301,7 +1358,7 @@ print_field_map(FILE *out, int indent, const struct row *row, const void *base)
 static bool
 parse_field_name(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
-	return take_field_name(r, n) && parse_text(r, row, n, base);
+	return take_field_name(r, n, false) && parse_text(r, row, n, base);
 }
 
 static const struct type type_path = { parse_path, print_path };
@@ -1320,7 +1377,7 @@ static const struct row field_element = { "", &type_field_name, 0, .help = "" };
 static const struct row respond_rows[] = {
 	{ "status", &type_number, ROUTE(respond.status), "200", 200, 599, .help = "its status" },
 	{ "body", &type_text, ROUTE(respond.body), "\"\"", .help = "its body" },
-	{ "type", &type_field_text, ROUTE(respond.type), "text/plain", .help = "its Content-Type" },
+	{ "type", &type_plain, ROUTE(respond.type), "text/plain", .help = "its Content-Type" },
 	{ .key = NULL },
 };
 
@@ -1329,24 +1386,26 @@ static const struct word redirect_words[] = { { "301", 301 }, { "302", 302 }, { 
 
 static const struct row redirect_rows[] = {
 	{ "to", &type_template, ROUTE(redirect.to), .required = true,
+	  .example = "https://example.org$request_uri",
 	  .help = "where to, with $variables such as $host and $request_uri" },
 	{ "status", &type_status, ROUTE(redirect.status), "308", .words = redirect_words,
-	  .help = "301, 302, 303, 307 or 308" },
+	  .help = "its status" },
 	{ .key = NULL },
 };
 
-#define HEADER_ROWS(which)									\
-	{ "set", &type_field_map, ROUTE(which.set), "{}", .help = "replaces fields, with $variables" }, \
-	{ "add", &type_field_map, ROUTE(which.add), "{}", .help = "adds fields" },		\
+#define HEADER_ROWS(which, host)								\
+	{ "set", &type_field_map, ROUTE(which.set), "{}", host, 64,			\
+	  .help = "replaces fields, with $variables" },						\
+	{ "add", &type_field_map, ROUTE(which.add), "{}", 0, 64, .help = "adds fields" },	\
 	{ "remove", &type_list, ROUTE(which.remove), "[]", 0, 64, .element = &field_element,	\
 	  .size = sizeof(struct str), .help = "takes fields out" },				\
 	{ .key = NULL }
 
-static const struct row request_header_rows[] = { HEADER_ROWS(request_headers) };
-static const struct row response_header_rows[] = { HEADER_ROWS(response_headers) };
+static const struct row request_header_rows[] = { HEADER_ROWS(request_headers, HOST_IS_FINE) };
+static const struct row response_header_rows[] = { HEADER_ROWS(response_headers, HOST_IS_BARRED) };
 
 static const struct row route_rows[] = {
-	{ "name", &type_text, ROUTE(name), .optional = true, .example = "chat",
+	{ "name", &type_plain, ROUTE(name), .optional = true, .example = "chat",
 	  .help = "for logs; the path when absent" },
 	{ "path", &type_path, 0, .example = "/",
 	  .help = "a prefix, on a segment boundary: /v1 is /v1 and /v1/x, not /v1x" },
@@ -1376,7 +1435,8 @@ parse_route(struct reading *r, const struct row *row, const struct node *n, void
 	size_t errors = r->n_errors;
 	unsigned actions;
 
-	if (!schema_fill(r, row->rows, n, base) && n->kind != NODE_MAP)
+	schema_fill(r, row->rows, n, base);
+	if (n->kind != NODE_MAP)
 		return false;
 	if ((node_find(n, "path") != NULL) == (node_find(n, "exact") != NULL))
 		complain(r, n, "a route has either path or exact");
@@ -1392,7 +1452,7 @@ parse_route(struct reading *r, const struct row *row, const struct node *n, void
 static const struct type type_route = { parse_route, print_map };
 static const struct row route_element = { "", &type_route, 0, .rows = route_rows };
 
-/* --- the log -------------------------------------------------------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------------------------------- */
 
 static bool
 parse_format(struct reading *r, const struct row *row, const struct node *n, void *base)
@@ -1421,7 +1481,7 @@ print_format(FILE *out, int indent, const struct row *row, const void *base)
 
 	print_key(out, indent, row);
 	if (log->kind == LOG_CUSTOM)
-		print_text(out, log->format);
+		yaml_print(out, log->format);
 	else
 		fputs(log->kind == LOG_JSON ? "json" : "combined", out);
 	fputc('\n', out);
@@ -1431,7 +1491,7 @@ static const struct type type_format = { parse_format, print_format };
 
 #define LOG(member)	offsetof(struct access_log_conf, member)
 static const struct row log_rows[] = {
-	{ "path", &type_text, LOG(path), "stdout", .help = "a file, stdout, stderr or off" },
+	{ "path", &type_plain, LOG(path), "stdout", .help = "a file, stdout, stderr or off" },
 	{ "format", &type_format, 0, "json", .help = "json, combined, or a text with $fields" },
 	{ .key = NULL },
 };
@@ -1445,6 +1505,8 @@ parse_log(struct reading *r, const struct row *row, const struct node *n, void *
 	if (n->kind == NODE_SCALAR) {
 		log->kind = LOG_JSON;
 		log->path = arena_dup(r->arena, n->text);
+		if (!want_plain(r, n))
+			return false;
 	} else if (!schema_fill(r, row->rows, n, log))
 		return false;
 	return log->path.len > 0 || complain(r, n, "a path is expected here, or off");
@@ -1452,45 +1514,27 @@ parse_log(struct reading *r, const struct row *row, const struct node *n, void *
 
 static const struct type type_log = { parse_log, print_section };
 
-/* --- the whole --------------------------------------------------------------------------------------------------------------- */
-
-static bool
-parse_routes(struct reading *r, const struct row *row, const struct node *n, void *base)
-{
-	struct config *conf = base;
-	bool ok;
-	size_t i;
-
-	ok = parse_list(r, row, n, base);
-	for (i = 0; i < conf->n_upstreams; i++)
-		if (!r->upstream_used[i]) {
-			size_t was = r->path_len;
-
-			pop_path(r, 0);
-			push_path(r, "upstreams");
-			complain_key(r, r->upstream_keys[i], conf->upstreams[i].name,
-			    "no route uses it, remove it or name it in a route");
-			pop_path(r, was);
-		}
-	return ok;
-}
-
-static const struct type type_routes = { parse_routes, print_list };
+/* --- the whole --------------------------------------------------------------------------------- */
 
 static bool
 parse_listens(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
 	const struct config *conf = base;
-	size_t i, j;
+	bool ok = parse_list(r, row, n, base);
+	size_t i, j, was;
 
-	if (!parse_list(r, row, n, base))
-		return false;
 	for (i = 0; i < conf->n_listen; i++)
-		for (j = 0; j < i; j++)
-			if (str_eq(conf->listen[i].address.text, conf->listen[j].address.text))
-				complain(r, n->items[i], "%.*s is there twice",
-				    STR_ARG(conf->listen[i].address.text));
-	return true;
+		for (j = 0; j < i; j++) {
+			struct str text = conf->listen[i].address.text;
+
+			if (text.len == 0 || !str_eq(text, conf->listen[j].address.text))
+				continue;
+			was = push_path(r, "[%zu]", i);
+			ok = complain(r, n->items[i], "%.*s is there twice", STR_ARG(text));
+			pop_path(r, was);
+			break;
+		}
+	return ok;
 }
 
 static const struct type type_listens = { parse_listens, print_list };
@@ -1528,7 +1572,7 @@ static const struct row root_rows[] = {
 	  .help = "networks whose X-Forwarded-* fields are believed" },
 	{ "upstreams", &type_upstreams, CONF(upstreams), "{}", 0, 64, .rows = upstream_rows,
 	  .help = "pools of servers by name" },
-	{ "routes", &type_routes, CONF(routes), NULL, 1, 1024, .element = &route_element,
+	{ "routes", &type_list, CONF(routes), NULL, 1, 1024, .element = &route_element,
 	  .size = sizeof(struct route_conf), .help = "what is answered how: the first that matches" },
 	{ "client", &type_section, CONF(client), "{}", .rows = client_rows, .help = "limits of clients" },
 	{ "access_log", &type_log, CONF(access_log), "{}", .rows = log_rows,
@@ -1544,31 +1588,53 @@ schema_root(void)
 	return root_rows;
 }
 
+static void
+check_unused(struct reading *r)
+{
+	const struct config *conf = r->config;
+	size_t was = push_path(r, "upstreams"), i;
+
+	for (i = 0; i < conf->n_upstreams; i++)
+		if (!r->upstream_used[i])
+			complain_key(r, r->upstream_keys[i], conf->upstreams[i].name,
+			    "no route uses it, remove it or name it in a route");
+	pop_path(r, was);
+}
+
 /* Without routes everything goes to the one upstream. */
 bool
 schema_finish(struct reading *r, const struct node *root)
 {
 	struct config *conf = r->config;
+	const struct node *upstreams = node_find(root, "upstreams");
 	struct node *route;
 
-	if (conf->n_routes > 0 || node_find(root, "routes") != NULL)
+	/* A section that could not be read at all says nothing of the other. */
+	if (node_find(root, "routes") != NULL) {
+		if (conf->n_routes > 0)
+			check_unused(r);
 		return true;
+	}
+	if (upstreams != NULL && (upstreams->kind != NODE_MAP || conf->n_upstreams != upstreams->n / 2))
+		return false;
 	if (conf->n_upstreams != 1)
 		return complain_key(r, root, STR("routes"), "missing, say what is answered how: "
 		    "- {path: /, upstream: NAME}");
+	if (r->n_errors > 0)
+		return false;
 	route = yaml_read(r, arena_printf(r->scratch, "[{path: /, upstream: \"%.*s\"}]",
 	    STR_ARG(conf->upstreams[0].name)));
 	return route != NULL && parse_list(r, find_row(root_rows, STR("routes")), route, conf);
 }
 
-/* --- the reference ------------------------------------------------------------------------------------------------------------ */
+/* --- the reference ----------------------------------------------------------------------------- */
 
 static void
-print_help(FILE *out, int indent, const struct row *row)
+print_bounds(FILE *out, const struct row *row)
 {
 	char min[32], max[32];
+	const struct word *w;
 
-	fprintf(out, "%*s# %s", indent, "", row->help);
 	if (row->type == &type_msec) {
 		format_msec(min, sizeof(min), row->min);
 		format_msec(max, sizeof(max), row->max);
@@ -1579,38 +1645,42 @@ print_help(FILE *out, int indent, const struct row *row)
 		fprintf(out, " (%s to %s)", min, max);
 	} else if (row->type == &type_number)
 		fprintf(out, " (%lld to %lld)", (long long)row->min, (long long)row->max);
-	fputc('\n', out);
+	else if (row->element != NULL)
+		fprintf(out, " (%lld to %lld of them)", (long long)row->min, (long long)row->max);
+	for (w = row->words; w != NULL && w->name != NULL; w++)
+		fprintf(out, "%s%s", w == row->words ? " (" : ", ", w->name);
+	fputs(row->words != NULL ? ")" : "", out);
 }
 
+/* mark stands before each key: "#" where the rows are another way to say what is said already. */
 static void
-print_reference_row(FILE *out, int indent, const struct row *row)
+print_reference(FILE *out, const char *mark, int indent, const struct row *rows)
 {
-	const char *value = row->example != NULL ? row->example : row->def != NULL ? row->def : "0";
-	const struct row *inner = row->element != NULL ? row->element->rows : row->rows;
+	const struct row *row;
 
-	print_help(out, indent, row);
-	if (row->optional) {
-		fprintf(out, "%*s#%s: %s\n", indent, "", row->key, row->rows != NULL ? "{...}" : value);
-		return;
+	for (row = rows; row->key != NULL; row++) {
+		const struct row *inner = row->element != NULL ? row->element->rows : row->rows;
+		const char *sign = row->optional ? "#" : mark;
+		bool is_named = row->type == &type_upstreams;
+		int deeper = indent + (row->element != NULL || is_named ? 4 : 2);
+
+		fprintf(out, "%*s# %s", indent, "", row->help);
+		print_bounds(out, row);
+		fprintf(out, "\n%*s%s%s:", indent, "", sign, row->key);
+		if (inner == NULL)
+			fprintf(out, " %s\n", row->example != NULL ? row->example
+			    : row->def != NULL ? row->def : "0");
+		else if (row->element != NULL || is_named)
+			fprintf(out, "\n%*s%s\n", indent + 2, "", is_named ? "qwen:" : "-");
+		else
+			fputc('\n', out);
+		if (inner != NULL)
+			print_reference(out, sign, deeper, inner);
 	}
-	if (inner == NULL) {
-		fprintf(out, "%*s%s: %s\n", indent, "", row->key, value);
-		return;
-	}
-	fprintf(out, "%*s%s:\n", indent, "", row->key);
-	if (row->element != NULL) {
-		fprintf(out, "%*s-\n", indent + 2, "");
-		indent += 2;
-	} else if (row->type == &type_upstreams) {
-		fprintf(out, "%*sqwen:\n", indent + 2, "");
-		indent += 2;
-	}
-	schema_print_reference(out, indent + 2, inner);
 }
 
 void
 schema_print_reference(FILE *out, int indent, const struct row *rows)
 {
-	for (; rows->key != NULL; rows++)
-		print_reference_row(out, indent, rows);
+	print_reference(out, "", indent, rows);
 }

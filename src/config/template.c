@@ -59,6 +59,21 @@ find_var(struct arena *arena, struct str name, struct template_part *part)
 	return true;
 }
 
+static const char *
+unknown(struct arena *arena, struct str name)
+{
+	struct str names[sizeof(vars) / sizeof(vars[0]) + 1];
+	size_t i, n = sizeof(vars) / sizeof(vars[0]);
+
+	if (name.len == 0)
+		return "a $ without a name: write $name or ${name}, and $$ for a dollar sign";
+	for (i = 0; i < n; i++)
+		names[i] = vars[i].name;
+	names[n] = STR("http_NAME");
+	return arena_printf(arena, "unknown variable $%.*s, %.*s", STR_ARG(name),
+	    STR_ARG(schema_suggest(arena, name, names, n + 1))).p;
+}
+
 bool
 template_compile(struct arena *arena, struct str text, struct template *out, const char **why)
 {
@@ -79,9 +94,7 @@ template_compile(struct arena *arena, struct str text, struct template *out, con
 		} else if (text.p[0] == '$') {
 			len = take_name(text, &name);
 			if (len == 0 || !find_var(arena, name, part)) {
-				*why = "unknown variable: $client_ip $peer_ip $host $authority $request_uri "
-				    "$path $query $scheme $method $request_id $server $status and $http_NAME "
-				    "are known, $$ is a dollar sign";
+				*why = unknown(arena, len == 0 ? STR_NONE : name);
 				return false;
 			}
 		} else {

@@ -15,9 +15,11 @@
 #include "base/table.h"
 
 enum { DEPTH_MAX = 32, NODES_MAX = 100000 };
+#define TOO_DEEP	"nested too deeply: 32 levels are the most"
 
 struct builder {
 	struct reading *reading;
+	struct str      text;
 	yaml_parser_t   parser;
 	struct table    anchors;
 	size_t          n_nodes;
@@ -32,9 +34,26 @@ fail(struct builder *b, yaml_mark_t mark, const char *why)
 	b->failed = true;
 }
 
+/* A byte that is no YAML is known by its offset only. */
+static yaml_mark_t
+mark_of(struct str text, size_t offset)
+{
+	yaml_mark_t mark = { offset, 0, 0 };
+	size_t i;
+
+	for (i = 0; i < offset && i < text.len; i++)
+		if (text.p[i] == '\n') {
+			mark.line++;
+			mark.column = 0;
+		} else if (((unsigned char)text.p[i] & 0xc0) != 0x80)
+			mark.column++;
+	return mark;
+}
+
 static bool
 next_event(struct builder *b, yaml_event_t *event)
 {
+	yaml_mark_t mark;
 	char why[256];
 
 	if (b->failed)
@@ -44,8 +63,19 @@ next_event(struct builder *b, yaml_event_t *event)
 	snprintf(why, sizeof(why), "this is not YAML: %s%s%s",
 	    b->parser.problem != NULL ? b->parser.problem : "unreadable",
 	    b->parser.context != NULL ? " " : "", b->parser.context != NULL ? b->parser.context : "");
-	fail(b, b->parser.problem_mark, why);
+	mark = b->parser.problem_mark;
+	if (b->parser.error == YAML_READER_ERROR)
+		mark = mark_of(b->text, b->parser.problem_offset);
+	fail(b, mark, why);
 	return false;
+}
+
+static void
+count(struct builder *b, size_t more, yaml_mark_t mark)
+{
+	b->n_nodes += more;
+	if (b->n_nodes > NODES_MAX)
+		fail(b, mark, "too many values: 100000 are the most, an alias counts as what it stands for");
 }
 
 static struct node *
@@ -54,10 +84,10 @@ new_node(struct builder *b, enum node_kind kind, yaml_mark_t mark)
 	struct node *n = arena_zalloc(b->reading->scratch, sizeof(*n));
 
 	n->kind = kind;
+	n->weight = 1;
 	n->line = (unsigned)mark.line + 1;
 	n->column = (unsigned)mark.column + 1;
-	if (++b->n_nodes > NODES_MAX)
-		fail(b, mark, "too many values: 100000 are the most");
+	count(b, 1, mark);
 	return n;
 }
 
@@ -74,79 +104,153 @@ add_item(struct builder *b, struct node *n, struct node *item)
 		n->items = items;
 	}
 	n->items[n->n++] = item;
+	n->weight += item->weight;
+	if (n->height <= item->height)
+		n->height = item->height + 1;
 }
 
-/* --- environment ------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------- */
 
+/* Length of the UTF-8 sequence at the head of s and what it stands for; 0 when there is none. */
 static size_t
-name_length(struct str s)
+utf8_next(struct str s, unsigned long *code)
 {
+	static const unsigned long least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned char c = (unsigned char)s.p[0];
+	size_t len = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2, i;
+
+	*code = len == 1 ? c : c & (0xffu >> (len + 1));
+	if ((c >= 0x80 && c < 0xc0) || c > 0xf4 || len > s.len)
+		return 0;
+	for (i = 1; i < len; i++) {
+		if (((unsigned char)s.p[i] & 0xc0) != 0x80)
+			return 0;
+		*code = *code << 6 | ((unsigned char)s.p[i] & 0x3f);
+	}
+	if (*code < least[len] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000))
+		return 0;
+	return len;
+}
+
+static bool
+is_utf8(struct str s)
+{
+	unsigned long code;
+	size_t len;
+
+	for (; s.len > 0; s = str_from(s, len))
+		if ((len = utf8_next(s, &code)) == 0)
+			return false;
+	return true;
+}
+
+/* "${NAME}" or "${NAME:-default}" at the head of s: its length and parts; 0: neither. */
+static size_t
+find_variable(struct str s, struct str *name, struct str *rest)
+{
+	ptrdiff_t end;
 	size_t i;
 
-	for (i = 0; i < s.len; i++) {
-		char c = s.p[i];
+	if (!str_starts(s, STR("${")) || (end = str_find(s, '}')) < 0)
+		return 0;
+	*rest = str_make(s.p + 2, (size_t)end - 2);
+	for (i = 0; i < rest->len; i++) {
+		char c = rest->p[i];
 
 		if (!(c == '_' || (c >= 'A' && c <= 'Z') || (i > 0 && c >= '0' && c <= '9')))
 			break;
 	}
-	return i;
-}
-
-/* "${NAME}" or "${NAME:-default}" at the head of s: its length, and what stands for it; 0: none. */
-static size_t
-variable(struct builder *b, struct str s, struct node *n, struct str *value)
-{
-	struct str name, rest;
-	ptrdiff_t end = str_find(s, '}');
-	const char *found;
-
-	if (end < 0 || !str_starts(s, STR("${")))
+	*name = str_first(*rest, i);
+	*rest = str_from(*rest, i);
+	if (i == 0 || (rest->len > 0 && !str_starts(*rest, STR(":-"))))
 		return 0;
-	rest = str_make(s.p + 2, (size_t)end - 2);
-	name = str_first(rest, name_length(rest));
-	rest = str_from(rest, name.len);
-	if (name.len == 0 || (rest.len > 0 && !str_starts(rest, STR(":-"))))
-		return 0;
-	found = getenv(arena_dup(b->reading->scratch, name).p);
-	if (found != NULL)
-		*value = str_of(found);
-	else if (rest.len > 0)
-		*value = str_from(rest, 2);
-	else {
-		complain_at(b->reading, n->line, n->column, "the environment variable %.*s is not set: "
-		    "set it, or write ${%.*s:-default}", STR_ARG(name), STR_ARG(name));
-		n->is_bad = true;
-		*value = STR_NONE;
-	}
 	return (size_t)end + 1;
 }
 
+void
+yaml_print(FILE *out, struct str s)
+{
+	struct str name, rest;
+	unsigned long code;
+	size_t len;
+
+	fputc('"', out);
+	for (; s.len > 0; s = str_from(s, len)) {
+		len = utf8_next(s, &code);
+		if (len == 0) {
+			/* Only from a command line: reading it back tells. */
+			fputc(s.p[0], out);
+			len = 1;
+			continue;
+		}
+		/* Not to be filled in once more. */
+		if (find_variable(s, &name, &rest) > 0)
+			fputc('$', out);
+		if (code == '"' || code == '\\')
+			fprintf(out, "\\%c", (int)code);
+		else if (code == '\n')
+			fputs("\\n", out);
+		else if (code < 0x20 || (code >= 0x7f && code < 0xa0))
+			fprintf(out, "\\x%02lx", code);
+		else if (code == 0x2028 || code == 0x2029 || code == 0xfeff || (code | 1) == 0xffff)
+			fprintf(out, "\\u%04lx", code);
+		else
+			fwrite(s.p, 1, len, out);
+	}
+	fputc('"', out);
+}
+
+static struct str
+value_of(struct builder *b, struct str name, struct str rest, struct node *n)
+{
+	struct arena *scratch = b->reading->scratch;
+	const char *found = getenv(arena_dup(scratch, name).p);
+
+	if (found == NULL && rest.len > 0)
+		return str_from(rest, 2);
+	if (found != NULL && is_utf8(str_of(found)))
+		return str_of(found);
+	if (found != NULL)
+		n->problem = arena_printf(scratch, "the environment variable %.*s is not UTF-8",
+		    STR_ARG(name));
+	else
+		n->problem = arena_printf(scratch, "the environment variable %.*s is not set, set it or "
+		    "write ${%.*s:-default}", STR_ARG(name), STR_ARG(name));
+	return STR("");
+}
+
+/* A copy with environment variables in place; "$${NAME}" is the text "${NAME}". */
 static struct str
 fill_in(struct builder *b, struct str s, struct node *n)
 {
-	struct str out = STR(""), value;
-	ptrdiff_t at;
-	size_t len, from = 0;
+	struct str name, rest, out;
+	char *text = NULL;
+	size_t len, size;
+	FILE *f;
 
 	if (memmem(s.p, s.len, "${", 2) == NULL)
 		return arena_dup(b->reading->scratch, s);
-	while ((at = str_find(str_from(s, from), '$')) >= 0) {
-		struct str rest = str_from(s, from + (size_t)at);
-
-		len = variable(b, rest, n, &value);
-		if (len == 0) {
+	f = open_memstream(&text, &size);
+	check(f != NULL);
+	for (; s.len > 0; s = str_from(s, len)) {
+		if ((len = find_variable(s, &name, &rest)) > 0) {
+			out = value_of(b, name, rest, n);
+			fwrite(out.p, 1, out.len, f);
+		} else if (s.p[0] == '$' && (len = find_variable(str_from(s, 1), &name, &rest)) > 0) {
+			len++;
+			fwrite(s.p + 1, 1, len - 1, f);
+		} else {
 			len = 1;
-			value = STR("$");
+			fputc(s.p[0], f);
 		}
-		out = arena_printf(b->reading->scratch, "%.*s%.*s%.*s", STR_ARG(out), (int)at, s.p + from,
-		    STR_ARG(value));
-		from += (size_t)at + len;
 	}
-	s = str_from(s, from);
-	return arena_printf(b->reading->scratch, "%.*s%.*s", STR_ARG(out), STR_ARG(s));
+	fclose(f);
+	out = arena_dup(b->reading->scratch, str_make(text, size));
+	free(text);
+	return out;
 }
 
-/* --- nodes ----------------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------- */
 
 static struct node *build(struct builder *, yaml_event_t *, unsigned depth);
 
@@ -180,7 +284,6 @@ merge(struct builder *b, struct node *map, const struct node *from, yaml_mark_t 
 		if (node_find(map, from->items[i]->text.p) == NULL) {
 			add_item(b, map, from->items[i]);
 			add_item(b, map, from->items[i + 1]);
-			b->n_nodes += 2;
 		}
 }
 
@@ -189,7 +292,7 @@ build_children(struct builder *b, struct node *n, yaml_event_type_t end, unsigne
 {
 	struct node *item, *merges = NULL;
 	yaml_event_t event;
-	yaml_mark_t mark = { 0, 0, 0 };
+	yaml_mark_t mark, merge_mark = { 0, 0, 0 };
 	bool done, is_merge;
 
 	for (;;) {
@@ -216,23 +319,29 @@ build_children(struct builder *b, struct node *n, yaml_event_type_t end, unsigne
 				return;
 			if (merges == NULL)
 				merges = new_node(b, NODE_LIST, mark);
+			merge_mark = mark;
 			add_item(b, merges, item);
 			continue;
 		}
 		add_item(b, n, item);
 	}
 	if (merges != NULL && !b->failed)
-		merge(b, n, merges, mark);
+		merge(b, n, merges, merge_mark);
 }
 
+/* The anchored node itself: what an alias adds is counted, not copied. */
 static struct node *
-find_alias(struct builder *b, const yaml_event_t *event)
+find_alias(struct builder *b, const yaml_event_t *event, unsigned depth)
 {
 	struct node *n = table_get(&b->anchors, str_of((const char *)event->data.alias.anchor));
 
 	if (n == NULL)
 		fail(b, event->start_mark, "this alias has no anchor before it");
-	return n;
+	else if (depth + n->height > DEPTH_MAX)
+		fail(b, event->start_mark, TOO_DEEP);
+	else
+		count(b, n->weight, event->start_mark);
+	return b->failed ? NULL : n;
 }
 
 static struct node *
@@ -242,12 +351,12 @@ build(struct builder *b, yaml_event_t *event, unsigned depth)
 	struct node *n = NULL;
 
 	if (depth > DEPTH_MAX) {
-		fail(b, event->start_mark, "nested too deeply: 32 levels are the most");
+		fail(b, event->start_mark, TOO_DEEP);
 		return NULL;
 	}
 	switch (event->type) {
 	case YAML_ALIAS_EVENT:
-		return find_alias(b, event);
+		return find_alias(b, event, depth);
 	case YAML_SCALAR_EVENT:
 		n = new_node(b, NODE_SCALAR, event->start_mark);
 		n->text = fill_in(b, str_make((const char *)event->data.scalar.value,
@@ -311,6 +420,7 @@ yaml_read(struct reading *r, struct str text)
 
 	memset(&b, 0, sizeof(b));
 	b.reading = r;
+	b.text = text;
 	check(yaml_parser_initialize(&b.parser) != 0);
 	yaml_parser_set_input_string(&b.parser, (const unsigned char *)text.p, text.len);
 	root = build_document(&b);

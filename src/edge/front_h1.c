@@ -26,7 +26,6 @@ enum {
 	FRONT_MAGIC = 0x66726f6e,
 	ARENA_FIRST = 1024,		/* most requests fit: see the memory of an idle stream */
 	SPANS_MAX = 64,
-	HIGH_MARK = 128 * 1024,
 	LOW_MARK = 32 * 1024,
 	LINGER = 2000,			/* ms for a client to read an answer it did not wait for */
 	DISCARD_MAX = 256 * 1024,	/* of a request that was answered before it was read */
@@ -534,6 +533,11 @@ finish(struct front_stream *s, const struct field *trailers, size_t n)
 	}
 	f->is_discarding = !f->request_done;
 	f->discarded = 0;
+	if (f->is_discarding) {
+		/* Both went with the exchange; the parser then drops trailers. */
+		f->parser.arena = NULL;
+		f->parser.message = NULL;
+	}
 	arm(f);
 	if (conn_in(f->conn).len > 0)
 		conn_kick(f->conn);
@@ -611,7 +615,7 @@ front_h1_open(struct front_env *env, struct front_h1_list *list, int fd, const s
 	else
 		snprintf(f->stream.peer_text, sizeof(f->stream.peer_text), "unix");
 	f->conn = conn_accept(env->loop, fd, peer, len, &conn_events, f);
-	conn_set_marks(f->conn, HIGH_MARK, LOW_MARK);
+	conn_set_marks(f->conn, FRONT_HIGH_MARK, LOW_MARK);
 	h1_parser_init(&f->parser, true, &limits);
 	deadline_init(&f->deadline, env->loop, on_deadline, f);
 	TAILQ_INSERT_TAIL(list, f, entry);

@@ -18,8 +18,6 @@
 #include "net/conn.h"
 #include "upstream/origin.h"
 
-enum { HIGH_MARK = 64 * 1024 };
-
 static size_t
 total_of(const struct str *spans, size_t n)
 {
@@ -48,7 +46,7 @@ static void
 hold_front(struct exchange *x)
 {
 	size_t waiting = unsent(x) + (x->origin != NULL ? origin_backlog(x->origin) : 0);
-	bool hold = waiting > HIGH_MARK;
+	bool hold = waiting > ORIGIN_HIGH_MARK;
 
 	if (x->front == NULL || hold == x->front_held)
 		return;
@@ -199,7 +197,7 @@ respond_body(struct exchange *x, const struct str *spans, size_t n)
 		return;
 	x->bytes_out += total_of(spans, n);
 	x->front->ops->send_body(x->front, spans, n);
-	if (x->origin == NULL || x->origin_held || x->front->ops->backlog(x->front) <= 2 * HIGH_MARK)
+	if (x->origin == NULL || x->origin_held || x->front->ops->backlog(x->front) <= FRONT_HIGH_MARK)
 		return;
 	x->origin_held = true;
 	origin_hold(x->origin, true);

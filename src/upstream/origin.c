@@ -24,8 +24,7 @@ enum {
 	ORIGIN_MAGIC = 0x6f726967,
 	SPANS_MAX = 64,			/* delivered at once */
 	INTERIM_MAX = 32,		/* 1xx answers to one request */
-	HIGH_MARK = 128 * 1024,
-	LOW_MARK = 32 * 1024
+	LOW_MARK = 16 * 1024
 };
 
 struct origin {
@@ -280,7 +279,7 @@ origin_open(struct loop *loop, struct backend *backend, bool fresh,
 	} else
 		o->conn = conn_connect(loop, &backend->address.sa.sa, backend->address.len,
 		    &conn_events, o);
-	conn_set_marks(o->conn, HIGH_MARK, LOW_MARK);
+	conn_set_marks(o->conn, ORIGIN_HIGH_MARK, LOW_MARK);
 	return o;
 }
 

@@ -89,7 +89,7 @@ WHOLE = [
     ("listen: [1]\nroutes: [{path: nothing, respond: {status: 200}}]\n", 2, "path"),
     ("listen: [1]\nroutes: [{path: /, exact: /, respond: {status: 200}}]\n", 2, "exact"),
     ("listen: [1]\nroutes: [{path: /, respond: {status: 99}}]\n", 2, "status"),
-    ("listen: [1]\nroutes: [{path: /, redirect: {to: \"$nonsense\"}}]\n", 2, "$client_ip"),
+    ("listen: [1]\nroutes: [{path: /, redirect: {to: \"$nonsense\"}}]\n", 2, "nonsense"),
     ("listen: [1]\nroutes: [{path: /, upstream: gone}]\n", 2, "gone"),
     ("listen: [1]\nupstreams: {idle: {servers: [127.0.0.1:2]}}\nroutes: [{path: /, respond: {status: 200}}]\n",
      2, "idle"),

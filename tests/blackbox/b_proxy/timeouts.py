@@ -96,6 +96,20 @@ def test_head_of_a_client():
         assert w.last()["end"] == "header_timeout"
 
 
+def test_a_refused_client_that_stays():
+    """It is given a while to read its answer, no more."""
+    with Weir(conf(extra="client: {header_timeout: 300ms}"), Origin()) as w:
+        base = w.descriptors()
+        clients = []
+        for data in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHo"):
+            c = Client(w)
+            c.send(data)
+            assert c.recv_response().status in (400, 408)
+            clients.append(c)
+        eventually(lambda: w.descriptors() <= base, what="the connections are closed")
+        assert get(w).status == 200
+
+
 def test_drops_of_a_head_do_not_prolong_it():
     with Weir(conf(extra="client: {header_timeout: 600ms}"), Origin()) as w:
         c = Client(w)

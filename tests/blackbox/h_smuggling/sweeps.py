@@ -36,7 +36,7 @@ def sweep(make, expected):
                     wrong.append((b, o.requests[n].head, o.requests[n].body))
             elif len(o.requests) != n:
                 wrong.append((b, "reached the server", o.requests[-1].head))
-            if r.status == 200 and not c.is_closed():
+            if r.status == 200 and r.get("Connection") != "close":
                 keep = c
             else:
                 c.close()

@@ -127,11 +127,12 @@ static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct deadline *d = arg;
+	struct loop *loop = d->loop;	/* d may be gone after its run */
 	msec left;
 
 	(void)fd;
 	(void)what;
-	loop_wake(d->loop);
+	loop_wake(loop);
 	d->fires = 0;
 	if (d->at == 0)
 		return;
@@ -142,7 +143,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	d->at = 0;
 	d->run(d->arg);
-	conn_flush(d->loop);
+	conn_flush(loop);
 }
 
 void

@@ -40,7 +40,7 @@ SRC	:= $(wildcard src/*/*.c)
 LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHTTP_OBJ)
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test unit blackbox lint demo demo-stop bench fuzz clean need-% build programs
+.PHONY: all help test unit blackbox lint docs demo demo-stop bench fuzz clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
 	@$(MAKE) --no-print-directory build
@@ -92,8 +92,16 @@ blackbox: need-test	## black-box tests, T=d_reload for one folder
 	@$(MAKE) --no-print-directory SAN=1 programs
 	@$(PYTHON) tests/run.py --build build/san -k $(or $(T),blackbox)
 
-lint: need-test		## layers, banned functions, formatting
+lint: need-test		## layers, banned functions, manual pages
+	@$(MAKE) --no-print-directory SAN=1 build
 	@$(PYTHON) tests/run.py --build build/san -k lint
+
+# Written beside and moved, so that a failure leaves the old ones.
+docs: need-build	## conf/reference.yaml and weir.yaml.5 from the tables of the program
+	@$(MAKE) --no-print-directory $(B)/weir
+	$(B)/weir --reference >conf/reference.yaml.new && mv conf/reference.yaml.new conf/reference.yaml
+	awk -v weir=$(B)/weir -f src/config/manual.awk src/config/weir.yaml.5.in >src/config/weir.yaml.5.new
+	mv src/config/weir.yaml.5.new src/config/weir.yaml.5
 
 demo: need-demo		## four model instances and weir in front; Ctrl-C ends it
 	@$(MAKE) --no-print-directory build

@@ -11,7 +11,7 @@ else
 fi
 case ${1:-build} in
 build) want=$build ;;
-test)  want="$build libcmocka-dev python3 libasan8 libubsan1" ;;
+test)  want="$build libcmocka-dev python3 libasan8 libubsan1 mandoc" ;;
 demo)  want="$build python3" ;;
 bench) want="$build python3 nginx-light haproxy wrk" ;;
 fuzz)  want="$build clang libclang-rt-14-dev" ;;

@@ -150,7 +150,7 @@ struct config {
 struct report {
 	struct arena *arena;
 	/* Knows the $fields of a log format (ops/access_log.h); NULL: they are not looked at. */
-	bool        (*check_format)(struct str format, const char **why);
+	bool        (*check_format)(struct arena *, struct str format, const char **why);
 	struct str   *lines;
 	size_t        n, cap;		/* n counts all, also warnings */
 	size_t        n_errors;
@@ -175,8 +175,11 @@ struct config *config_ref(struct config *);
 void config_unref(struct config *);
 /* The whole effective configuration as YAML (weir -T); what is printed parses to the same tree. */
 void config_print(const struct config *, FILE *out);
-/* The reference made from the schema: every key, its default, bounds and help (conf/reference.yaml). */
+/* What is made from the tables: every key, its default, bounds and help (conf/reference.yaml) ... */
 void config_print_reference(FILE *out);
+/* ... the same for the manual page (mdoc), and the names that templates know. */
+void config_print_keys(FILE *out);
+void config_print_variables(FILE *out);
 
 /* Compiles "$name" / "${name}" / "$$"; false with *why when a name is unknown. */
 bool template_compile(struct arena *, struct str text, struct template *out, const char **why);

@@ -32,16 +32,23 @@ struct node {
 	unsigned       height;		/* levels below it */
 };
 
+/* Maps of things with names, which others name: who is in them, and who is never named. */
+enum names_kind { NAMES_UPSTREAM, N_NAMES };
+struct names {
+	struct node **keys;
+	bool         *used;
+	size_t        n;
+};
+
 /* One reading: where it goes, where errors go, and the way down to the current key. */
 struct reading {
 	const char    *file;
 	struct arena  *arena;		/* of the configuration */
 	struct arena  *scratch;		/* nodes: gone when the reading is over */
 	struct config *config;
-	bool         (*check_format)(struct str format, const char **why);
+	bool         (*check_format)(struct arena *, struct str format, const char **why);
 	struct upstream_conf *upstream;	/* the one whose servers are read */
-	struct node  **upstream_keys;	/* of the file, for messages after the walk */
-	bool          *upstream_used;
+	struct names   names[N_NAMES];	/* of the file, for messages after the walk */
 	char           path[256];
 	size_t         path_len;
 	struct complaint *complaints;
@@ -95,21 +102,20 @@ struct row {
 	size_t             size;	/* of one element */
 	bool               required;
 	bool               optional;	/* of one or the other: a comment in the reference */
+	const char        *named;	/* rows of things with names: one for the reference */
 };
 
 /* Reads a map by its rows; unknown and duplicate keys are complained of. */
 bool schema_fill(struct reading *, const struct row *rows, const struct node *map, void *base);
 void schema_print(FILE *, int indent, const struct row *rows, const void *base);
-/* Like schema_print, but every key with help, default and bounds. */
-void schema_print_reference(FILE *, int indent, const struct row *rows);
+/* The kind of a row's value and its bounds in words, "duration, 1ms to 1h"; empty: help says it. */
+struct str schema_describe(struct arena *, const struct row *);
 /* The rows of the whole file. */
 const struct row *schema_root(void);
 /* Complains of the problems that nodes carry, each under its path; before the walk. */
 void schema_tell_problems(struct reading *, const struct node *);
 /* After the walk of a whole file: what follows from all of it (the default route). */
 bool schema_finish(struct reading *, const struct node *root);
-/* ", did you mean X?" without its comma, for the nearest of the names; else all of them. */
-struct str schema_suggest(struct arena *, struct str word, const struct str *names, size_t n);
 /* The text that compiles to the template. */
 struct str template_text(struct arena *, const struct template *);
 

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/end.h"
 #include "base/log.h"
@@ -29,6 +30,7 @@ struct record {
 };
 
 struct access_log;
+struct arena;
 
 /* Opens the file (append, 0640) or stdout / stderr; NULL with *err when that fails.  "off" gives a log that drops. */
 struct access_log *access_log_open(const struct access_log_conf *, struct err *);
@@ -44,7 +46,9 @@ bool access_log_is_dirty(const struct access_log *);
 bool access_log_reopen(struct access_log *, struct err *);
 /* True when both name the same file and format: then the log is carried over a reload. */
 bool access_log_conf_equal(const struct access_log_conf *, const struct access_log_conf *);
-/* For access_log.format: false with *why on an unknown $field. */
-bool access_log_check_format(struct str format, const char **why);
+/* For access_log.format: false with *why, in the arena, on an unknown $field. */
+bool access_log_check_format(struct arena *, struct str format, const char **why);
+/* The $fields for the manual page. */
+void access_log_print_fields(FILE *);
 
 #endif

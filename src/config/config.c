@@ -342,13 +342,3 @@ config_print(const struct config *conf, FILE *out)
 {
 	schema_print(out, 0, schema_root(), conf);
 }
-
-void
-config_print_reference(FILE *out)
-{
-	fputs("# Every key with its default.  Made by weir --reference.\n"
-	      "# Durations: 250ms 10s 5m 1h; sizes: 64KB 100MB 1GB (powers of 1024).\n"
-	      "# ${NAME} and ${NAME:-default} take an environment variable; $${NAME} is the text itself.\n",
-	    out);
-	schema_print_reference(out, 0, schema_root());
-}

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/suggest.h"
 
 #define AT(base, row)		((void *)((char *)(base) + (row)->offset))
 #define AT_CONST(base, row)	((const void *)((const char *)(base) + (row)->offset))
@@ -53,30 +54,6 @@ pop_path(struct reading *r, size_t was)
 	r->path[was] = '\0';
 }
 
-struct str
-schema_suggest(struct arena *arena, struct str word, const struct str *names, size_t n)
-{
-	struct str all = STR("");
-	unsigned best = 3, d;
-	size_t i, at = n;
-	uint64_t number;
-
-	/* Short words and numbers are near to everything. */
-	for (i = 0; i < n && !str_to_uint(word, UINT64_MAX, &number); i++) {
-		d = str_distance(word, names[i]);
-		if (d < best && d * 2 < names[i].len) {
-			best = d;
-			at = i;
-		}
-	}
-	if (at < n)
-		return arena_printf(arena, "did you mean %.*s?", STR_ARG(names[at]));
-	for (i = 0; i < n; i++)
-		all = arena_printf(arena, "%.*s%s%.*s", STR_ARG(all), i > 0 ? ", " : "",
-		    STR_ARG(names[i]));
-	return arena_printf(arena, "known are %.*s", STR_ARG(all));
-}
-
 static const struct row *
 find_row(const struct row *rows, struct str key)
 {
@@ -87,7 +64,7 @@ find_row(const struct row *rows, struct str key)
 }
 
 /* Field names are equal whatever their case, keys are not. */
-static void
+static bool
 check_twice(struct reading *r, const struct node *map, size_t i,
     bool (*equal)(struct str, struct str))
 {
@@ -97,8 +74,9 @@ check_twice(struct reading *r, const struct node *map, size_t i,
 		if (equal(map->items[j]->text, map->items[i]->text)) {
 			complain_key(r, map->items[i], map->items[i]->text, "twice here, first in line %u",
 			    map->items[j]->line);
-			return;
+			return true;
 		}
+	return false;
 }
 
 static void
@@ -114,7 +92,7 @@ check_keys(struct reading *r, const struct row *rows, const struct node *map)
 			check_twice(r, map, i, str_eq);
 		else
 			complain_key(r, map->items[i], map->items[i]->text, "unknown key, %.*s",
-			    STR_ARG(schema_suggest(r->scratch, map->items[i]->text, names, n)));
+			    STR_ARG(suggest_name(r->scratch, map->items[i]->text, names, n)));
 }
 
 void
@@ -407,7 +385,7 @@ find_word(struct reading *r, const struct word *words, const struct node *n, int
 		}
 	}
 	return complain(r, n, "\"%.*s\" is not known here, %.*s", STR_ARG(n->text),
-	    STR_ARG(schema_suggest(r->scratch, n->text, names, i)));
+	    STR_ARG(suggest_name(r->scratch, n->text, names, i)));
 }
 
 static const char *
@@ -697,6 +675,86 @@ print_section(FILE *out, int indent, const struct row *row, const void *base)
 {
 	print_head(out, indent, row);
 	schema_print(out, indent + 2, row->rows, AT_CONST(base, row));
+}
+
+/* --- maps of things with names ------------------------------------------------------------------ */
+
+static const struct {
+	const char *section;		/* the key at the root */
+	const char *one, *many;
+} name_kinds[] = {
+	[NAMES_UPSTREAM] = { "upstreams", "an upstream", "upstreams" },
+};
+
+enum { NAME_MAX_BYTES = 64 };
+
+/* The names of a map, before its things are read; false when it is none or has too many. */
+static bool
+take_names(struct reading *r, const struct row *row, const struct node *n, enum names_kind kind)
+{
+	struct names *names = &r->names[kind];
+	size_t i, was;
+
+	if (n->kind != NODE_MAP)
+		return complain(r, n, "a mapping of names to %s is expected here", name_kinds[kind].many);
+	if (n->n / 2 > (size_t)row->max)
+		return complain(r, n, "%zu %s, %lld are possible", n->n / 2, name_kinds[kind].many,
+		    (long long)row->max);
+	names->n = n->n / 2;
+	names->keys = arena_alloc(r->scratch, (names->n + 1) * sizeof(*names->keys));
+	names->used = arena_zalloc(r->scratch, names->n + 1);
+	for (i = 0; i < names->n; i++) {
+		names->keys[i] = n->items[2 * i];
+		names->used[i] = check_twice(r, n, 2 * i, str_eq);
+		was = push_key(r, names->keys[i]->text);
+		if (!is_token(names->keys[i]->text))
+			complain(r, names->keys[i], "a name is a word without spaces");
+		else if (names->keys[i]->text.len > NAME_MAX_BYTES)
+			complain(r, names->keys[i], "a name has at most %d bytes", NAME_MAX_BYTES);
+		pop_path(r, was);
+	}
+	return true;
+}
+
+/* The thing that n names, which is used from now on. */
+static bool
+find_name(struct reading *r, const struct node *n, enum names_kind kind, size_t *index)
+{
+	struct names *names = &r->names[kind];
+	struct str *known;
+	size_t i;
+
+	if (!want_scalar(r, n, arena_printf(r->scratch, "the name of %s", name_kinds[kind].one).p))
+		return false;
+	known = arena_alloc(r->scratch, (names->n + 1) * sizeof(*known));
+	for (i = 0; i < names->n; i++) {
+		known[i] = names->keys[i]->text;
+		if (str_eq(known[i], n->text)) {
+			names->used[i] = true;
+			*index = i;
+			return true;
+		}
+		/* Perhaps the one that is meant: not to be called unused for a slip. */
+		names->used[i] |= str_distance(n->text, known[i]) < 3;
+	}
+	if (names->n == 0)
+		return complain(r, n, "\"%.*s\" is not there, %s has no names", STR_ARG(n->text),
+		    name_kinds[kind].section);
+	return complain(r, n, "\"%.*s\" is not in %s, %.*s", STR_ARG(n->text),
+	    name_kinds[kind].section, STR_ARG(suggest_name(r->scratch, n->text, known, names->n)));
+}
+
+static void
+check_unused(struct reading *r, enum names_kind kind)
+{
+	const struct names *names = &r->names[kind];
+	size_t was = push_path(r, "%s", name_kinds[kind].section), i;
+
+	for (i = 0; i < names->n; i++)
+		if (!names->used[i])
+			complain_key(r, names->keys[i], names->keys[i]->text,
+			    "no route uses it, remove it or name it in a route");
+	pop_path(r, was);
 }
 
 /* --- what upstreams need ----------------------------------------------------------------------- */
@@ -1123,30 +1181,15 @@ parse_upstreams(struct reading *r, const struct row *row, const struct node *n, 
 {
 	struct array *at = AT(base, row);
 	struct upstream_conf *ups;
-	size_t i, j, count = n->n / 2, was;
+	size_t i, was;
 
-	if (n->kind != NODE_MAP)
-		return complain(r, n, "a mapping of names to upstreams is expected here");
-	if (count > (size_t)row->max)
-		return complain(r, n, "%zu upstreams, %lld are possible", count, (long long)row->max);
-	at->items = ups = arena_zalloc(r->arena, (count + 1) * sizeof(*ups));
-	at->n = count;
-	r->upstream_keys = arena_alloc(r->scratch, (count + 1) * sizeof(*r->upstream_keys));
-	r->upstream_used = arena_zalloc(r->scratch, count + 1);
-	for (i = 0; i < count; i++) {
-		struct node *key = n->items[2 * i];
-
-		r->upstream_keys[i] = key;
-		ups[i].name = arena_dup(r->arena, key->text);
-		was = push_key(r, key->text);
-		for (j = 0; j < i; j++)
-			if (str_eq(ups[i].name, ups[j].name)) {
-				complain(r, key, "twice here, first in line %u", r->upstream_keys[j]->line);
-				r->upstream_used[i] = true;
-				break;
-			}
-		if (!is_token(key->text))
-			complain(r, key, "a name is a word without spaces");
+	if (!take_names(r, row, n, NAMES_UPSTREAM))
+		return false;
+	at->n = n->n / 2;
+	at->items = ups = arena_zalloc(r->arena, (at->n + 1) * sizeof(*ups));
+	for (i = 0; i < at->n; i++) {
+		ups[i].name = arena_dup(r->arena, n->items[2 * i]->text);
+		was = push_key(r, ups[i].name);
 		parse_upstream(r, n->items[2 * i + 1], &ups[i]);
 		pop_path(r, was);
 	}
@@ -1212,30 +1255,14 @@ static bool
 parse_upstream_name(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
 	struct route_conf *route = base;
-	const struct config *conf = r->config;
-	struct str names[64];
 	size_t i;
 
 	(void)row;
-	if (!want_scalar(r, n, "the name of an upstream"))
-		return false;
 	route->action = ROUTE_UPSTREAM;
-	for (i = 0; i < conf->n_upstreams; i++) {
-		if (i < 64)
-			names[i] = conf->upstreams[i].name;
-		if (str_eq(conf->upstreams[i].name, n->text)) {
-			route->upstream = &conf->upstreams[i];
-			r->upstream_used[i] = true;
-			return true;
-		}
-		/* Perhaps the one that is meant: not to be called unused for a slip. */
-		r->upstream_used[i] |= str_distance(n->text, conf->upstreams[i].name) < 3;
-	}
-	if (i == 0)
-		return complain(r, n, "there is no upstream \"%.*s\", there are none at all",
-		    STR_ARG(n->text));
-	return complain(r, n, "there is no upstream \"%.*s\", %.*s", STR_ARG(n->text),
-	    STR_ARG(schema_suggest(r->scratch, n->text, names, i < 64 ? i : 64)));
+	if (!find_name(r, n, NAMES_UPSTREAM, &i))
+		return false;
+	route->upstream = &r->config->upstreams[i];
+	return true;
 }
 
 static void
@@ -1405,11 +1432,11 @@ static const struct row request_header_rows[] = { HEADER_ROWS(request_headers, H
 static const struct row response_header_rows[] = { HEADER_ROWS(response_headers, HOST_IS_BARRED) };
 
 static const struct row route_rows[] = {
-	{ "name", &type_plain, ROUTE(name), .optional = true, .example = "chat",
-	  .help = "for logs; the path when absent" },
 	{ "path", &type_path, 0, .example = "/",
 	  .help = "a prefix, on a segment boundary: /v1 is /v1 and /v1/x, not /v1x" },
 	{ "exact", &type_path, 0, .optional = true, .example = "/healthz", .help = "or the whole path" },
+	{ "name", &type_plain, ROUTE(name), .optional = true, .example = "chat",
+	  .help = "for logs; the path when absent" },
 	{ "host", &type_list, ROUTE(hosts), "[]", 0, 64, .element = &host_element,
 	  .size = sizeof(struct str), .help = "hosts it is for, *.x is every name below x; none: all" },
 	{ "methods", &type_list, ROUTE(methods), "[]", 0, 32, .element = &method_element,
@@ -1467,7 +1494,7 @@ parse_format(struct reading *r, const struct row *row, const struct node *n, voi
 		return false;
 	if (str_find(n->text, '$') < 0 && !find_word(r, words, n, &kind))
 		return false;
-	if (kind == LOG_CUSTOM && r->check_format != NULL && !r->check_format(n->text, &why))
+	if (kind == LOG_CUSTOM && r->check_format != NULL && !r->check_format(r->scratch, n->text, &why))
 		return complain(r, n, "\"%.*s\": %s", STR_ARG(n->text), why);
 	log->kind = (enum log_format)kind;
 	log->format = kind == LOG_CUSTOM ? arena_dup(r->arena, n->text) : STR_NONE;
@@ -1571,7 +1598,7 @@ static const struct row root_rows[] = {
 	  .element = &network_element, .size = sizeof(struct network),
 	  .help = "networks whose X-Forwarded-* fields are believed" },
 	{ "upstreams", &type_upstreams, CONF(upstreams), "{}", 0, 64, .rows = upstream_rows,
-	  .help = "pools of servers by name" },
+	  .help = "pools of servers by name", .named = "qwen" },
 	{ "routes", &type_list, CONF(routes), NULL, 1, 1024, .element = &route_element,
 	  .size = sizeof(struct route_conf), .help = "what is answered how: the first that matches" },
 	{ "client", &type_section, CONF(client), "{}", .rows = client_rows, .help = "limits of clients" },
@@ -1588,33 +1615,15 @@ schema_root(void)
 	return root_rows;
 }
 
-static void
-check_unused(struct reading *r)
-{
-	const struct config *conf = r->config;
-	size_t was = push_path(r, "upstreams"), i;
-
-	for (i = 0; i < conf->n_upstreams; i++)
-		if (!r->upstream_used[i])
-			complain_key(r, r->upstream_keys[i], conf->upstreams[i].name,
-			    "no route uses it, remove it or name it in a route");
-	pop_path(r, was);
-}
-
 /* Without routes everything goes to the one upstream. */
-bool
-schema_finish(struct reading *r, const struct node *root)
+static bool
+make_route(struct reading *r, const struct node *root)
 {
 	struct config *conf = r->config;
 	const struct node *upstreams = node_find(root, "upstreams");
 	struct node *route;
 
 	/* A section that could not be read at all says nothing of the other. */
-	if (node_find(root, "routes") != NULL) {
-		if (conf->n_routes > 0)
-			check_unused(r);
-		return true;
-	}
 	if (upstreams != NULL && (upstreams->kind != NODE_MAP || conf->n_upstreams != upstreams->n / 2))
 		return false;
 	if (conf->n_upstreams != 1)
@@ -1627,60 +1636,75 @@ schema_finish(struct reading *r, const struct node *root)
 	return route != NULL && parse_list(r, find_row(root_rows, STR("routes")), route, conf);
 }
 
-/* --- the reference ----------------------------------------------------------------------------- */
+bool
+schema_finish(struct reading *r, const struct node *root)
+{
+	bool has_routes = node_find(root, "routes") != NULL;
+	unsigned kind;
+
+	for (kind = 0; kind < N_NAMES; kind++)
+		if (has_routes ? r->config->n_routes > 0 : kind != NAMES_UPSTREAM)
+			check_unused(r, kind);
+	return has_routes || make_route(r, root);
+}
+
+/* --- what is said of rows ----------------------------------------------------------------------- */
+
+enum scale { SCALE_NONE, SCALE_NUMBER, SCALE_MSEC, SCALE_SIZE };
+
+static const struct {
+	const struct type *type;
+	const char        *name;
+	enum scale         scale;	/* of its bounds */
+} kinds[] = {
+	{ &type_msec, "duration", SCALE_MSEC }, { &type_size, "size", SCALE_SIZE },
+	{ &type_body_limit, "size", SCALE_SIZE }, { &type_number, "number", SCALE_NUMBER },
+	{ &type_bool, "true or false", SCALE_NONE },
+};
 
 static void
-print_bounds(FILE *out, const struct row *row)
+format_scaled(char *buf, size_t size, enum scale scale, int64_t value)
 {
-	char min[32], max[32];
+	if (scale == SCALE_MSEC)
+		format_msec(buf, size, value);
+	else if (scale == SCALE_SIZE)
+		format_size(buf, size, (uint64_t)value);
+	else
+		snprintf(buf, size, "%lld", (long long)value);
+}
+
+static struct str
+describe_words(struct arena *arena, const struct word *words)
+{
+	struct str out = STR("");
 	const struct word *w;
 
-	if (row->type == &type_msec) {
-		format_msec(min, sizeof(min), row->min);
-		format_msec(max, sizeof(max), row->max);
-		fprintf(out, " (%s to %s)", min, max);
-	} else if (row->type == &type_size || row->type == &type_body_limit) {
-		format_size(min, sizeof(min), (uint64_t)row->min);
-		format_size(max, sizeof(max), (uint64_t)row->max);
-		fprintf(out, " (%s to %s)", min, max);
-	} else if (row->type == &type_number)
-		fprintf(out, " (%lld to %lld)", (long long)row->min, (long long)row->max);
-	else if (row->element != NULL)
-		fprintf(out, " (%lld to %lld of them)", (long long)row->min, (long long)row->max);
-	for (w = row->words; w != NULL && w->name != NULL; w++)
-		fprintf(out, "%s%s", w == row->words ? " (" : ", ", w->name);
-	fputs(row->words != NULL ? ")" : "", out);
+	for (w = words; w->name != NULL; w++)
+		out = arena_printf(arena, "%.*s%s%s", STR_ARG(out),
+		    w == words ? "" : w[1].name != NULL ? ", " : " or ", w->name);
+	return out;
 }
 
-/* mark stands before each key: "#" where the rows are another way to say what is said already. */
-static void
-print_reference(FILE *out, const char *mark, int indent, const struct row *rows)
+struct str
+schema_describe(struct arena *arena, const struct row *row)
 {
-	const struct row *row;
+	char min[32], max[32];
+	size_t i;
 
-	for (row = rows; row->key != NULL; row++) {
-		const struct row *inner = row->element != NULL ? row->element->rows : row->rows;
-		const char *sign = row->optional ? "#" : mark;
-		bool is_named = row->type == &type_upstreams;
-		int deeper = indent + (row->element != NULL || is_named ? 4 : 2);
-
-		fprintf(out, "%*s# %s", indent, "", row->help);
-		print_bounds(out, row);
-		fprintf(out, "\n%*s%s%s:", indent, "", sign, row->key);
-		if (inner == NULL)
-			fprintf(out, " %s\n", row->example != NULL ? row->example
-			    : row->def != NULL ? row->def : "0");
-		else if (row->element != NULL || is_named)
-			fprintf(out, "\n%*s%s\n", indent + 2, "", is_named ? "qwen:" : "-");
-		else
-			fputc('\n', out);
-		if (inner != NULL)
-			print_reference(out, sign, deeper, inner);
+	if (row->words != NULL)
+		return describe_words(arena, row->words);
+	if (row->element != NULL)
+		return row->min == row->max ? arena_printf(arena, "list of %lld", (long long)row->max)
+		    : arena_printf(arena, "list, %lld to %lld entries", (long long)row->min,
+		    (long long)row->max);
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (kinds[i].type != row->type)
+			continue;
+		if (kinds[i].scale == SCALE_NONE)
+			return str_of(kinds[i].name);
+		format_scaled(min, sizeof(min), kinds[i].scale, row->min);
+		format_scaled(max, sizeof(max), kinds[i].scale, row->max);
+		return arena_printf(arena, "%s, %s to %s", kinds[i].name, min, max);
 	}
-}
-
-void
-schema_print_reference(FILE *out, int indent, const struct row *rows)
-{
-	print_reference(out, "", indent, rows);
+	return STR("");
 }

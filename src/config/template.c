@@ -5,18 +5,28 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/mdoc.h"
+#include "base/suggest.h"
 #include "config/schema.h"
 
 static const struct {
 	struct str        name;
 	enum template_var var;
+	const char       *help;
 } vars[] = {
-#define V(name, var) { { name, sizeof(name) - 1 }, var }
-	V("client_ip", TEMPLATE_CLIENT_IP), V("peer_ip", TEMPLATE_PEER_IP), V("host", TEMPLATE_HOST),
-	V("authority", TEMPLATE_AUTHORITY), V("request_uri", TEMPLATE_REQUEST_URI),
-	V("path", TEMPLATE_PATH), V("query", TEMPLATE_QUERY), V("scheme", TEMPLATE_SCHEME),
-	V("method", TEMPLATE_METHOD), V("request_id", TEMPLATE_REQUEST_ID),
-	V("server", TEMPLATE_SERVER), V("status", TEMPLATE_STATUS),
+#define V(name, var, help)	{ { name, sizeof(name) - 1 }, var, help }
+	V("client_ip", TEMPLATE_CLIENT_IP, "the client's address, trusted proxies left out"),
+	V("peer_ip", TEMPLATE_PEER_IP, "the address of who opened the connection"),
+	V("host", TEMPLATE_HOST, "Host without its port, in lower case"),
+	V("authority", TEMPLATE_AUTHORITY, "Host as it was sent"),
+	V("request_uri", TEMPLATE_REQUEST_URI, "the path and the query, as they were sent"),
+	V("path", TEMPLATE_PATH, "the path alone"),
+	V("query", TEMPLATE_QUERY, "what stands behind the question mark"),
+	V("scheme", TEMPLATE_SCHEME, "http or https"),
+	V("method", TEMPLATE_METHOD, "the method"),
+	V("request_id", TEMPLATE_REQUEST_ID, "what X-Request-Id says to the server"),
+	V("server", TEMPLATE_SERVER, "the address of the chosen server; empty before there is one"),
+	V("status", TEMPLATE_STATUS, "the status of the answer; empty before there is one"),
 #undef V
 };
 
@@ -71,7 +81,7 @@ unknown(struct arena *arena, struct str name)
 		names[i] = vars[i].name;
 	names[n] = STR("http_NAME");
 	return arena_printf(arena, "unknown variable $%.*s, %.*s", STR_ARG(name),
-	    STR_ARG(schema_suggest(arena, name, names, n + 1))).p;
+	    STR_ARG(suggest_name(arena, name, names, n + 1))).p;
 }
 
 bool
@@ -140,4 +150,14 @@ template_text(struct arena *arena, const struct template *t)
 		}
 	}
 	return out;
+}
+
+void
+config_print_variables(FILE *out)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(vars) / sizeof(vars[0]); i++)
+		mdoc_item(out, vars[i].name.p, vars[i].help);
+	mdoc_item(out, "http_NAME", "a field of the request, - written as _: $http_user_agent");
 }

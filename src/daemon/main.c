@@ -10,6 +10,7 @@
 #include <yaml.h>
 
 #include "config/config.h"
+#include "daemon/tables.h"
 #include "daemon/worker.h"
 
 #define WEIR_VERSION	"0.2"
@@ -89,7 +90,7 @@ static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "test", no_argument, NULL, 't' },
 	{ "print", no_argument, NULL, 'T' },
-	{ "reference", no_argument, NULL, OPT_REFERENCE },
+	{ "reference", optional_argument, NULL, OPT_REFERENCE },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "to", required_argument, NULL, OPT_TO },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -102,6 +103,7 @@ main(int argc, char **argv)
 {
 	struct source source = { NULL, NULL, NULL };
 	enum mode mode = MODE_RUN;
+	const char *table = NULL;
 	int c;
 
 	opterr = 0;
@@ -118,6 +120,7 @@ main(int argc, char **argv)
 			break;
 		case OPT_REFERENCE:
 			mode = MODE_REFERENCE;
+			table = optarg;
 			break;
 		case OPT_LISTEN:
 			source.listen = optarg;
@@ -142,9 +145,7 @@ main(int argc, char **argv)
 		return usage("give either a file or --listen and --to", NULL);
 	if (source.path == NULL)
 		source.path = DEFAULT_FILE;
-	if (mode == MODE_REFERENCE) {
-		config_print_reference(stdout);
-		return EXIT_OK;
-	}
+	if (mode == MODE_REFERENCE)
+		return tables_print(table, stdout) ? EXIT_OK : usage("there is no such table", table);
 	return mode == MODE_RUN ? worker_run(&source) : inspect(&source, mode);
 }

@@ -20,6 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/arena.h"
+#include "base/mdoc.h"
+#include "base/suggest.h"
+
 enum {
 	FLUSH_AT = 32 * 1024,		/* bytes that make a write worth while */
 	KEEP_MAX = 1024 * 1024,		/* bytes kept for a reader that does not read */
@@ -36,6 +40,7 @@ struct row {
 	const char   *name;
 	struct value (*get)(const struct record *, char small[SMALL]);
 	enum { JSON_NEVER, JSON_ALWAYS, JSON_WHEN_SET } json;
+	const char   *help;		/* for the manual page */
 };
 
 struct part {
@@ -196,29 +201,52 @@ GET_TEXT(user_agent)
 GET_TEXT(referer)
 
 static const struct row rows[] = {
-	{ "time", get_time, JSON_ALWAYS },
-	{ "request_id", get_request_id, JSON_ALWAYS },
-	{ "client", get_client, JSON_ALWAYS },
-	{ "method", get_method, JSON_ALWAYS },
-	{ "target", get_target, JSON_ALWAYS },
-	{ "host", get_host, JSON_ALWAYS },
-	{ "protocol", get_protocol, JSON_ALWAYS },
-	{ "status", get_status, JSON_ALWAYS },
-	{ "bytes_in", get_bytes_in, JSON_ALWAYS },
-	{ "bytes_out", get_bytes_out, JSON_ALWAYS },
-	{ "end", get_end, JSON_ALWAYS },
-	{ "rule", get_rule, JSON_WHEN_SET },
-	{ "route", get_route, JSON_ALWAYS },
-	{ "upstream", get_upstream, JSON_ALWAYS },
-	{ "server", get_server, JSON_ALWAYS },
-	{ "tries", get_tries, JSON_ALWAYS },
-	{ "queue_ms", get_queue, JSON_ALWAYS },
-	{ "connect_ms", get_connect, JSON_ALWAYS },
-	{ "first_byte_ms", get_first_byte, JSON_ALWAYS },
-	{ "total_ms", get_total, JSON_ALWAYS },
-	{ "user_agent", get_user_agent, JSON_ALWAYS },
-	{ "referer", get_referer, JSON_ALWAYS },
-	{ "time_local", get_time_local, JSON_NEVER },
+	{ "time", get_time, JSON_ALWAYS,
+	  "when it began, in UTC" },
+	{ "request_id", get_request_id, JSON_ALWAYS,
+	  "what X-Request-Id says to the server" },
+	{ "client", get_client, JSON_ALWAYS,
+	  "the client's address, trusted proxies left out" },
+	{ "method", get_method, JSON_ALWAYS,
+	  "the method" },
+	{ "target", get_target, JSON_ALWAYS,
+	  "the target, as sent" },
+	{ "host", get_host, JSON_ALWAYS,
+	  "the Host field, as sent" },
+	{ "protocol", get_protocol, JSON_ALWAYS,
+	  "HTTP/1.1 or HTTP/1.0" },
+	{ "status", get_status, JSON_ALWAYS,
+	  "the status that the client was sent, or would have been" },
+	{ "bytes_in", get_bytes_in, JSON_ALWAYS,
+	  "body bytes from the client" },
+	{ "bytes_out", get_bytes_out, JSON_ALWAYS,
+	  "body bytes to the client" },
+	{ "end", get_end, JSON_ALWAYS,
+	  "why it ended, see below" },
+	{ "rule", get_rule, JSON_WHEN_SET,
+	  "which rule a refused request broke" },
+	{ "route", get_route, JSON_ALWAYS,
+	  "the name of the route, or its path" },
+	{ "upstream", get_upstream, JSON_ALWAYS,
+	  "the name of the upstream" },
+	{ "server", get_server, JSON_ALWAYS,
+	  "the address of the last server asked" },
+	{ "tries", get_tries, JSON_ALWAYS,
+	  "how many servers were asked" },
+	{ "queue_ms", get_queue, JSON_ALWAYS,
+	  "milliseconds in line for a server" },
+	{ "connect_ms", get_connect, JSON_ALWAYS,
+	  "milliseconds until the server accepted" },
+	{ "first_byte_ms", get_first_byte, JSON_ALWAYS,
+	  "milliseconds from the request to the head of the answer" },
+	{ "total_ms", get_total, JSON_ALWAYS,
+	  "milliseconds in all" },
+	{ "user_agent", get_user_agent, JSON_ALWAYS,
+	  "the User-Agent field" },
+	{ "referer", get_referer, JSON_ALWAYS,
+	  "the Referer field" },
+	{ "time_local", get_time_local, JSON_NEVER,
+	  "the time in the way of the combined format" },
 };
 enum { N_ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -245,9 +273,21 @@ find_row(struct str name)
 	return NULL;
 }
 
+static const char *
+unknown(struct arena *arena, struct str name)
+{
+	struct str names[N_ROWS];
+	size_t i;
+
+	for (i = 0; i < N_ROWS; i++)
+		names[i] = str_of(rows[i].name);
+	return arena_printf(arena, "unknown field $%.*s, %.*s", STR_ARG(name),
+	    STR_ARG(suggest_name(arena, name, names, N_ROWS))).p;
+}
+
 /* Splits a format at its $fields; false with *why when one is unknown or there are too many parts. */
 static bool
-compile(struct str f, struct part *parts, size_t *n, const char **why)
+compile(struct arena *arena, struct str f, struct part *parts, size_t *n, const char **why)
 {
 	size_t i;
 
@@ -270,10 +310,7 @@ compile(struct str f, struct part *parts, size_t *n, const char **why)
 			;
 		p->row = find_row(str_make(f.p + 1, i - 1));
 		if (p->row == NULL) {
-			*why = "a $field of the format is unknown: time, request_id, client, method, "
-			    "target, host, protocol, status, bytes_in, bytes_out, end, rule, route, "
-			    "upstream, server, tries, queue_ms, connect_ms, first_byte_ms, total_ms, "
-			    "user_agent, referer and time_local are known";
+			*why = unknown(arena, str_make(f.p + 1, i - 1));
 			return false;
 		}
 		f = str_from(f, i);
@@ -282,12 +319,21 @@ compile(struct str f, struct part *parts, size_t *n, const char **why)
 }
 
 bool
-access_log_check_format(struct str format, const char **why)
+access_log_check_format(struct arena *arena, struct str format, const char **why)
 {
 	struct part parts[PARTS_MAX];
 	size_t n;
 
-	return compile(format, parts, &n, why);
+	return compile(arena, format, parts, &n, why);
+}
+
+void
+access_log_print_fields(FILE *out)
+{
+	size_t i;
+
+	for (i = 0; i < N_ROWS; i++)
+		mdoc_item(out, rows[i].name, rows[i].help);
 }
 
 bool
@@ -552,23 +598,23 @@ struct access_log *
 access_log_open(const struct access_log_conf *conf, struct err *err)
 {
 	struct access_log *l = calloc(1, sizeof(*l));
+	struct arena *scratch = arena_new(256);
 	const char *why;
+	bool ok;
 
 	check(l != NULL);
 	l->fd = -1;
 	l->kind = conf->kind;
 	l->path = copy(conf->path);
 	l->format = copy(conf->kind == LOG_COMBINED ? str_of(combined) : conf->format);
-	if (!compile(str_of(l->format), l->parts, &l->n_parts, &why)) {
+	ok = compile(scratch, str_of(l->format), l->parts, &l->n_parts, &why);
+	if (!ok)
 		err_set(err, "access_log.format: %s", why);
-		access_log_close(l);
-		return NULL;
-	}
-	if (!open_path(l, err)) {
-		access_log_close(l);
-		return NULL;
-	}
-	return l;
+	arena_free(scratch);
+	if (ok && open_path(l, err))
+		return l;
+	access_log_close(l);
+	return NULL;
 }
 
 void

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What a misspelt word might have been, for messages about configurations. */
+#ifndef BASE_SUGGEST_H
+#define BASE_SUGGEST_H
+
+#include <stddef.h>
+
+#include "base/str.h"
+
+struct arena;
+
+/* "did you mean X?" for the nearest of the names; when none is near "known are X, Y, Z". */
+struct str suggest_name(struct arena *, struct str word, const struct str *names, size_t n);
+
+#endif

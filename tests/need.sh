@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs from Debian's packages what a target needs and the machine lacks; says what, asks nothing.
-# usage: need.sh build|test|demo|bench|fuzz
+# usage: need.sh build|test|valgrind|demo|bench|fuzz
 set -eu
 build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev"
 if apt-cache policy libllhttp-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; then
@@ -9,11 +9,17 @@ if apt-cache policy libllhttp-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; then
 else
 	build="$build node-llhttp"
 fi
+# What the tests use as clients; a node of the machine's own will do.
+clients="curl wrk chromium"
+if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18)'; } >/dev/null 2>&1; then
+	clients="$clients nodejs npm"
+fi
 case ${1:-build} in
 build) want=$build ;;
-test)  want="$build libcmocka-dev python3 libasan8 libubsan1 mandoc" ;;
+test)  want="$build libcmocka-dev python3 libasan8 libubsan1 mandoc $clients" ;;
 demo)  want="$build python3" ;;
 bench) want="$build python3 nginx-light haproxy wrk" ;;
+valgrind) want="$build python3 valgrind libc6-dbg mandoc $clients" ;;
 fuzz)  want="$build clang libclang-rt-14-dev" ;;
 *)     echo "need.sh: no such set: $1" >&2; exit 2 ;;
 esac

@@ -802,7 +802,7 @@ class Weir:
         if self.stopped:
             return
         self.stopped = True
-        for c in [c for c in _live if isinstance(c, Client)]:
+        for c in [c for c in _live if isinstance(c, Client) or getattr(c, "is_client", False)]:
             c.close()
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
@@ -853,16 +853,20 @@ class Skip(Exception):
 
 
 def _cleanup(check):
+    def rank(x):
+        """Clients first, the daemon, then whom it asked."""
+        return 0 if isinstance(x, Client) or getattr(x, "is_client", False) else \
+            1 if isinstance(x, Weir) else 2
+
     error = None
-    for kind in (Client, Weir, Origin, FullListener):
-        for x in [x for x in _live if isinstance(x, kind)]:
-            try:
-                if kind is Weir and check and error is None:
-                    x.stop()
-                x.close()
-            except AssertionError as e:
-                error = e
-                x.close()
+    for x in sorted(_live, key=rank):
+        try:
+            if isinstance(x, Weir) and check and error is None:
+                x.stop()
+            x.close()
+        except AssertionError as e:
+            error = e
+            x.close()
     return error
 
 

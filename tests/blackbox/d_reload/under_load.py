@@ -4,6 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *  # noqa: E402,F403
+from programs import Model, Wrk  # noqa: E402
 
 # limit: 90
 
@@ -119,6 +120,62 @@ def test_term_under_load():
     assert w.wait() == 0
     w.stop()
     assert all(x["end"] == "ok" for x in w.log(1)), [x for x in w.log(1) if x["end"] != "ok"][:3]
+
+
+def test_term_under_wrk():
+    """wrk at full speed, streams, uploads half way, answers not begun: each is finished."""
+    gate = Gate()
+
+    def slow(c, r):
+        if r.target == "/stream":
+            c.chunked_head("text/event-stream")
+            c.chunk(b"data: 1\n\n")
+            gate.wait()
+            c.chunk(b"data: 2\n\n")
+            c.last_chunk()
+            return
+        if r.target == "/hold":
+            gate.wait()
+        c.answer(r.body or "held")
+
+    m, o = Model(), Origin(slow)
+    w = Weir("listen: [\"127.0.0.1:$PORT\"]\n"
+             "upstreams: {fast: {servers: [$O1], keepalive: {timeout: 200ms}}, slow: {servers: [$O2]}}\n"
+             "routes: [{path: /bytes, upstream: fast}, {path: /, upstream: slow}]\n" + LOG +
+             "drain_timeout: 30s\n", m, o)
+    streams = [Client(w).request(target="/stream") for _ in range(40)]
+    held = [Client(w).request(target="/hold") for _ in range(20)]
+    uploads = [Client(w) for _ in range(20)]
+    for c in uploads:
+        c.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50000)
+    for c in streams:
+        c.recv_until(b"data: 1\n\n")
+    eventually(lambda: len(o.heads) == 80)
+    wrk = Wrk(w, "/bytes?n=200", connections=64)
+    eventually(lambda: m.stats()["paths"]["/bytes"] > 200)
+    w.signal(signal.SIGTERM)
+    eventually(lambda: m.stats()["connections_open"] == 1, what="wrk is turned away")
+    got = wrk.stop()
+    assert w.process.poll() is None
+    for c in uploads:
+        c.send(b"x" * 50000)
+    gate.open()
+    for c in uploads:
+        r = c.recv_response()
+        assert r.status == 200 and r.complete and r.body == b"x" * 100000
+    for c in held:
+        assert c.recv_response().body == b"held"
+    for c in streams:
+        c.recv_until(b"data: 2\n\n")
+        c.recv_until(b"0\r\n\r\n")
+    assert w.wait() == 0
+    w.stop()
+    # Turned away at the door is no answer cut; wrk counts that with "connect" or "write".
+    assert [got[k] for k in ("read", "timeout", "status")] == [0] * 3, got["text"]
+    lines = [json.loads(x) for x in w.lines()]
+    assert {x["end"] for x in lines} == {"ok"}, [x for x in lines if x["end"] != "ok"][:3]
+    assert len(lines) == got["requests"] + 80 == m.stats()["paths"]["/bytes"] + len(o.requests), \
+        (len(lines), got["requests"], m.stats()["paths"]["/bytes"], len(o.requests))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ else
 fi
 # What the tests use as clients; a node of the machine's own will do.
 clients="curl wrk chromium"
-if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18)'; } >/dev/null 2>&1; then
+if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'; } >/dev/null 2>&1; then
 	clients="$clients nodejs npm"
 fi
 case ${1:-build} in

@@ -51,6 +51,7 @@ struct status_set {
 	uint64_t bits[10];		/* status - 0 .. 639 */
 	bool     error;
 	bool     timeout;
+	bool     updating;		/* of caches only */
 };
 static inline bool
 status_set_has(const struct status_set *s, int status)
@@ -98,6 +99,31 @@ struct upstream_conf {
 	bool                finish_on_abort;	/* on_client_abort: finish */
 };
 
+/* "valid: {200: 10m, any: 1m}": how long an answer lives that does not say so itself. */
+struct valid_conf {
+	unsigned status;		/* 0: any that is not named */
+	msec     lifetime;
+};
+
+struct cache_conf {
+	struct str         name;
+	uint64_t           size;	/* bytes in all, the entries' own overhead too */
+	msec               inactive;	/* an entry that nobody asked for so long goes */
+	uint64_t           max_object;	/* of an answer, head and body */
+	uint64_t           max_body;	/* of a POST whose answer is stored */
+	struct valid_conf *valid;         size_t n_valid;
+	struct status_set  stale;
+	struct str        *methods;       size_t n_methods;
+	bool               has_get, has_head, has_post;	/* the same, for quick looks */
+	bool               only_requested;	/* when: requested */
+	bool               ignore_request_cache_control;
+	bool               share_across_clients;
+	bool               single_flight;
+	unsigned           vary_max;	/* variants of one key */
+	struct str        *ignore_fields; size_t n_ignore_fields;
+	struct str        *key_headers;   size_t n_key_headers;
+};
+
 struct header_rule { struct str name; struct template value; };
 struct header_rules {
 	struct header_rule *set;    size_t n_set;
@@ -114,6 +140,12 @@ struct route_conf {
 	struct str          *methods;  size_t n_methods;	/* none: any */
 	enum route_action    action;
 	const struct upstream_conf *upstream;
+	const struct cache_conf *cache;	/* of upstream routes; NULL: answers are not stored */
+	/*
+	 * What of the route changes what a server is asked, as text: part of every cache key, so that
+	 * routes share an answer only where they would ask the same.  Empty without cache.
+	 */
+	struct str           cache_identity;
 	struct { unsigned status; struct str body, type; } respond;
 	struct { struct template to; unsigned status; } redirect;
 	struct header_rules  request_headers, response_headers;
@@ -140,6 +172,7 @@ struct config {
 	struct listen_conf    *listen;          size_t n_listen;
 	struct network        *trusted_proxies; size_t n_trusted;
 	struct upstream_conf  *upstreams;       size_t n_upstreams;
+	struct cache_conf     *caches;          size_t n_caches;
 	struct route_conf     *routes;          size_t n_routes;
 	struct client_conf     client;
 	struct access_log_conf access_log;

@@ -684,6 +684,7 @@ static const struct {
 	const char *one, *many;
 } name_kinds[] = {
 	[NAMES_UPSTREAM] = { "upstreams", "an upstream", "upstreams" },
+	[NAMES_CACHE] = { "caches", "a cache", "caches" },
 };
 
 enum { NAME_MAX_BYTES = 64 };
@@ -759,10 +760,15 @@ check_unused(struct reading *r, enum names_kind kind)
 
 /* --- what upstreams need ----------------------------------------------------------------------- */
 
-static const struct word set_words[] = { { "error", 1 }, { "timeout", 2 }, { NULL, 0 } };
+enum { SET_ERROR = 1, SET_TIMEOUT, SET_UPDATING };
+static const struct word set_words[] = { { "error", SET_ERROR }, { "timeout", SET_TIMEOUT },
+	{ NULL, 0 } };
+static const struct word stale_words[] = { { "error", SET_ERROR }, { "timeout", SET_TIMEOUT },
+	{ "updating", SET_UPDATING }, { NULL, 0 } };
 
 static bool
-take_condition(struct reading *r, const struct node *n, struct status_set *set)
+take_condition(struct reading *r, const struct word *words, const struct node *n,
+    struct status_set *set)
 {
 	uint64_t status;
 	int word;
@@ -776,30 +782,42 @@ take_condition(struct reading *r, const struct node *n, struct status_set *set)
 	if (n->text.len > 0 && n->text.p[0] >= '0' && n->text.p[0] <= '9')
 		return complain(r, n, "%.*s is no status of a failure, 300 to 599 is possible",
 		    STR_ARG(n->text));
-	if (!find_word(r, set_words, n, &word))
+	if (!find_word(r, words, n, &word))
 		return false;
-	set->error |= word == 1;
-	set->timeout |= word == 2;
+	set->error |= word == SET_ERROR;
+	set->timeout |= word == SET_TIMEOUT;
+	set->updating |= word == SET_UPDATING;
 	return true;
+}
+
+static bool
+take_set(struct reading *r, const struct word *words, const struct node *n, struct status_set *set)
+{
+	bool ok = true;
+	size_t i, was;
+
+	if (n->kind == NODE_SCALAR)
+		return take_condition(r, words, n, set);
+	if (n->kind != NODE_LIST)
+		return complain(r, n, "a list such as [error, timeout, 503] is expected here");
+	for (i = 0; i < n->n; i++) {
+		was = push_path(r, "[%zu]", i);
+		ok &= take_condition(r, words, n->items[i], set);
+		pop_path(r, was);
+	}
+	return ok;
 }
 
 static bool
 parse_set(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
-	struct status_set *set = AT(base, row);
-	bool ok = true;
-	size_t i, was;
+	return take_set(r, set_words, n, AT(base, row));
+}
 
-	if (n->kind == NODE_SCALAR)
-		return take_condition(r, n, set);
-	if (n->kind != NODE_LIST)
-		return complain(r, n, "a list such as [error, timeout, 503] is expected here");
-	for (i = 0; i < n->n; i++) {
-		was = push_path(r, "[%zu]", i);
-		ok &= take_condition(r, n->items[i], set);
-		pop_path(r, was);
-	}
-	return ok;
+static bool
+parse_stale(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return take_set(r, stale_words, n, AT(base, row));
 }
 
 static void
@@ -817,6 +835,10 @@ print_set(FILE *out, int indent, const struct row *row, const void *base)
 	}
 	if (set->timeout) {
 		fprintf(out, "%stimeout", comma);
+		comma = ", ";
+	}
+	if (set->updating) {
+		fprintf(out, "%supdating", comma);
 		comma = ", ";
 	}
 	for (i = 0; i < 640; i++)
@@ -1162,45 +1184,55 @@ check_upstream(struct reading *r, const struct node *n, bool ok, const struct up
 }
 
 static bool
-parse_upstream(struct reading *r, const struct node *n, struct upstream_conf *up)
+parse_upstream(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
+	struct upstream_conf *up = base;
 	size_t errors = r->n_errors;
 
 	r->upstream = up;
 	/* Two places may set these, so neither has a default. */
 	up->prefix4 = 32;
 	up->prefix6 = 64;
-	schema_fill(r, upstream_rows, n, up);
+	schema_fill(r, row->rows, n, up);
 	if (n->kind == NODE_MAP)
 		check_upstream(r, n, r->n_errors == errors, up);
 	return r->n_errors == errors;
 }
 
-static bool
-parse_upstreams(struct reading *r, const struct row *row, const struct node *n, void *base)
+/* What has a name in the file begins with it in memory. */
+static struct str *
+name_of(void *items, const struct row *row, size_t i)
 {
-	struct array *at = AT(base, row);
-	struct upstream_conf *ups;
+	return (struct str *)(void *)((char *)items + i * row->size);
+}
+
+/* A mapping of names to sections. */
+static bool
+parse_named(struct reading *r, const struct row *row, const struct node *n, struct array *at,
+    enum names_kind kind, bool (*parse)(struct reading *, const struct row *, const struct node *,
+    void *))
+{
 	size_t i, was;
 
-	if (!take_names(r, row, n, NAMES_UPSTREAM))
+	if (!take_names(r, row, n, kind))
 		return false;
 	at->n = n->n / 2;
-	at->items = ups = arena_zalloc(r->arena, (at->n + 1) * sizeof(*ups));
+	at->items = arena_zalloc(r->arena, (at->n + 1) * row->size);
 	for (i = 0; i < at->n; i++) {
-		ups[i].name = arena_dup(r->arena, n->items[2 * i]->text);
-		was = push_key(r, ups[i].name);
-		parse_upstream(r, n->items[2 * i + 1], &ups[i]);
+		struct str *name = name_of(at->items, row, i);
+
+		*name = arena_dup(r->arena, n->items[2 * i]->text);
+		was = push_key(r, *name);
+		parse(r, row, n->items[2 * i + 1], name);
 		pop_path(r, was);
 	}
 	return true;
 }
 
 static void
-print_upstreams(FILE *out, int indent, const struct row *row, const void *base)
+print_named(FILE *out, int indent, const struct row *row, const void *base)
 {
 	const struct array *at = AT_CONST(base, row);
-	const struct upstream_conf *ups = at->items;
 	size_t i;
 
 	if (at->n == 0) {
@@ -1211,14 +1243,191 @@ print_upstreams(FILE *out, int indent, const struct row *row, const void *base)
 	print_head(out, indent, row);
 	for (i = 0; i < at->n; i++) {
 		fprintf(out, "%*s", indent + 2, "");
-		yaml_print(out, ups[i].name);
+		yaml_print(out, *name_of(at->items, row, i));
 		fputs(":\n", out);
-		schema_print(out, indent + 4, upstream_rows, &ups[i]);
+		schema_print(out, indent + 4, row->rows, name_of(at->items, row, i));
 	}
 }
 
-static const struct type type_upstreams = { parse_upstreams, print_upstreams };
+static bool
+parse_upstreams(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return parse_named(r, row, n, AT(base, row), NAMES_UPSTREAM, parse_upstream);
+}
 
+static const struct type type_upstreams = { parse_upstreams, print_named };
+
+/* --- caches ------------------------------------------------------------------------------------ */
+
+static bool
+take_valid(struct reading *r, const struct node *key, const struct node *n, struct valid_conf *v)
+{
+	static const struct row lifetime = { "", &type_msec, offsetof(struct valid_conf, lifetime),
+		NULL, 1, 365 * (int64_t)DAY, .help = "" };
+	uint64_t status = 0;
+
+	if (!str_eq(key->text, STR("any")) &&
+	    (!str_to_uint(key->text, 599, &status) || status < 200))
+		return complain(r, key, "\"%.*s\" is no status of an answer, 200 to 599 is possible, and "
+		    "any", STR_ARG(key->text));
+	if (status == 206 || status == 304)
+		return complain(r, key, "%.*s is never stored by itself", STR_ARG(key->text));
+	v->status = (unsigned)status;
+	return parse_msec(r, &lifetime, n, v);
+}
+
+static bool
+parse_valid(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct array *at = AT(base, row);
+	struct valid_conf *valid;
+	bool ok = true;
+	size_t i, was;
+
+	if (n->kind != NODE_MAP)
+		return complain(r, n, "a mapping such as {200: 10m, 404: 1m} is expected here");
+	at->n = n->n / 2;
+	at->items = valid = arena_zalloc(r->arena, (at->n + 1) * sizeof(*valid));
+	for (i = 0; i < at->n; i++) {
+		was = push_key(r, n->items[2 * i]->text);
+		ok &= take_valid(r, n->items[2 * i], n->items[2 * i + 1], &valid[i]);
+		pop_path(r, was);
+		check_twice(r, n, 2 * i, str_eq);
+	}
+	return ok;
+}
+
+static void
+print_valid(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct array *at = AT_CONST(base, row);
+	const struct valid_conf *valid = at->items;
+	char buf[32];
+	size_t i;
+
+	print_key(out, indent, row);
+	fputc('{', out);
+	for (i = 0; i < at->n; i++) {
+		format_msec(buf, sizeof(buf), valid[i].lifetime);
+		fputs(i > 0 ? ", " : "", out);
+		if (valid[i].status == 0)
+			fprintf(out, "any: %s", buf);
+		else
+			fprintf(out, "%u: %s", valid[i].status, buf);
+	}
+	fputs("}\n", out);
+}
+
+static const struct word cache_method_words[] = { { "GET", 1 }, { "HEAD", 2 }, { "POST", 3 },
+	{ NULL, 0 } };
+
+static bool
+parse_cache_method(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	int word;
+
+	if (!want_scalar(r, n, "GET, HEAD or POST") || !find_word(r, cache_method_words, n, &word))
+		return false;
+	return parse_text(r, row, n, base);
+}
+
+static bool
+parse_key_header(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (!want_scalar(r, n, "the name of a request field"))
+		return false;
+	return is_token(n->text) ? parse_text(r, row, n, base)
+	    : complain(r, n, "\"%.*s\" is no field name", STR_ARG(n->text));
+}
+
+static const struct type type_valid = { parse_valid, print_valid };
+static const struct type type_stale = { parse_stale, print_set };
+static const struct type type_cache_method = { parse_cache_method, print_text_row };
+static const struct type type_key_header = { parse_key_header, print_text_row };
+static const struct row cache_method_element = { "", &type_cache_method, 0, .help = "" };
+static const struct row ignore_field_element = { "", &type_text, 0, .help = "" };
+static const struct row key_header_element = { "", &type_key_header, 0, .help = "" };
+static const struct word when_words[] = { { "always", 0 }, { "requested", 1 }, { NULL, 0 } };
+
+#define CACHE(member)	offsetof(struct cache_conf, member)
+static const struct row cache_rows[] = {
+	{ "size", &type_size, CACHE(size), "100MB", 64 * 1024, TB,
+	  .help = "memory in all, what weir needs for each answer counted too" },
+	{ "inactive", &type_msec, CACHE(inactive), "1h", 1000, 365 * (int64_t)DAY,
+	  .help = "an answer that nobody asked for so long goes" },
+	{ "max_object", &type_size, CACHE(max_object), "8MB", 1024, TB,
+	  .help = "a longer answer is not stored" },
+	{ "valid", &type_valid, CACHE(valid), "{}",
+	  .help = "how long answers live that do not say so themselves: {200: 10m, 404: 1m, any: 10s}" },
+	{ "stale", &type_stale, CACHE(stale), "[error, timeout, updating, 500, 502, 503, 504]",
+	  .help = "when an expired answer is better than none: error, timeout, updating, statuses" },
+	{ "methods", &type_list, CACHE(methods), "[GET, HEAD]", 1, 3, .element = &cache_method_element,
+	  .size = sizeof(struct str), .help = "GET, HEAD, and POST by its body" },
+	{ "when", &type_switch, CACHE(only_requested), "always", .words = when_words,
+	  .help = "requested: only requests with Cache-Control: public or max-age" },
+	{ "ignore_request_cache_control", &type_bool, CACHE(ignore_request_cache_control), "false",
+	  .help = "clients cannot ask for a fresh answer" },
+	{ "share_across_clients", &type_bool, CACHE(share_across_clients), "false",
+	  .help = "a POST is answered the same whoever asks: Authorization and Cookie do not count" },
+	{ "ignore_fields", &type_list, CACHE(ignore_fields), "[user, stream_options]", 0, 32,
+	  .element = &ignore_field_element, .size = sizeof(struct str),
+	  .help = "members of a POST's JSON object that do not change the answer" },
+	{ "key_headers", &type_list, CACHE(key_headers), "[]", 0, 32, .element = &key_header_element,
+	  .size = sizeof(struct str), .help = "request fields that change the answer, as if named by Vary" },
+	{ "max_body", &type_size, CACHE(max_body), "1MB", 1, MB,
+	  .help = "a POST with a longer body is not answered from here" },
+	{ "single_flight", &type_bool, CACHE(single_flight), "true",
+	  .help = "equal requests follow the one that is being answered" },
+	{ "vary_max", &type_number, CACHE(vary_max), "16", 1, 1000,
+	  .help = "answers to one address that differ by Vary; the oldest goes" },
+	{ .key = NULL },
+};
+
+enum { CACHE_OVERHEAD = 16 * 1024 };	/* what an object needs beside its bytes, generously */
+
+static bool
+has_method(const struct cache_conf *c, struct str method)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_methods; i++)
+		if (str_eq(c->methods[i], method))
+			return true;
+	return false;
+}
+
+static bool
+parse_cache(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct cache_conf *c = base;
+	const struct node *at;
+	char size[32], object[32];
+
+	if (!schema_fill(r, row->rows, n, c))
+		return false;
+	c->has_get = has_method(c, STR("GET"));
+	c->has_head = has_method(c, STR("HEAD"));
+	c->has_post = has_method(c, STR("POST"));
+	if (c->has_head && !c->has_get)
+		return complain_key(r, node_find(n, "methods"), STR("methods"),
+		    "HEAD is answered from what GET stored, name GET too");
+	if (c->size >= c->max_object + CACHE_OVERHEAD)
+		return true;
+	format_size(size, sizeof(size), c->size);
+	format_size(object, sizeof(object), c->max_object);
+	at = node_find(n, "size");
+	return complain_key(r, at != NULL ? at : node_find(n, "max_object"),
+	    at != NULL ? STR("size") : STR("max_object"), "a cache of %s cannot hold an object of %s, "
+	    "raise size or lower max_object", size, object);
+}
+
+static bool
+parse_caches(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return parse_named(r, row, n, AT(base, row), NAMES_CACHE, parse_cache);
+}
+
+static const struct type type_caches = { parse_caches, print_named };
 /* --- routes ------------------------------------------------------------------------------------ */
 
 static bool
@@ -1263,6 +1472,31 @@ parse_upstream_name(struct reading *r, const struct row *row, const struct node 
 		return false;
 	route->upstream = &r->config->upstreams[i];
 	return true;
+}
+
+static bool
+parse_cache_name(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct route_conf *route = base;
+	size_t i;
+
+	(void)row;
+	if (!find_name(r, n, NAMES_CACHE, &i))
+		return false;
+	route->cache = &r->config->caches[i];
+	return true;
+}
+
+static void
+print_cache_name(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct route_conf *route = base;
+
+	if (route->cache == NULL)
+		return;
+	print_key(out, indent, row);
+	yaml_print(out, route->cache->name);
+	fputc('\n', out);
 }
 
 static void
@@ -1390,6 +1624,7 @@ parse_field_name(struct reading *r, const struct row *row, const struct node *n,
 
 static const struct type type_path = { parse_path, print_path };
 static const struct type type_upstream_name = { parse_upstream_name, print_upstream_name };
+static const struct type type_cache_name = { parse_cache_name, print_cache_name };
 static const struct type type_action = { parse_action, print_action };
 static const struct type type_body_limit = { parse_body_limit, print_body_limit };
 static const struct type type_field_map = { parse_field_map, print_field_map };
@@ -1442,6 +1677,8 @@ static const struct row route_rows[] = {
 	{ "methods", &type_list, ROUTE(methods), "[]", 0, 32, .element = &method_element,
 	  .size = sizeof(struct str), .help = "methods it is for; GET is HEAD too; none: all" },
 	{ "upstream", &type_upstream_name, 0, .example = "qwen", .help = "who answers" },
+	{ "cache", &type_cache_name, 0, .example = "answers",
+	  .help = "where answers of the upstream are kept" },
 	{ "respond", &type_action, 0, NULL, ROUTE_RESPOND, .rows = respond_rows, .optional = true,
 	  .help = "or an answer of our own" },
 	{ "redirect", &type_action, 0, NULL, ROUTE_REDIRECT, .rows = redirect_rows, .optional = true,
@@ -1454,6 +1691,39 @@ static const struct row route_rows[] = {
 	  .help = "of a request; 0 is no limit" },
 	{ .key = NULL },
 };
+
+/* Keys of a route that change nothing in what a server is asked. */
+static bool
+is_beside_the_request(const char *key)
+{
+	static const char *const beside[] = { "name", "host", "methods", "cache", "respond", "redirect",
+		"response_headers", "max_body" };
+	size_t i;
+
+	for (i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
+		if (strcmp(key, beside[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A key that comes later is part of it unless it is named above: when in doubt answers are not shared. */
+static struct str
+cache_identity(struct reading *r, const struct row *row, const struct route_conf *route)
+{
+	struct str identity;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	check(out != NULL);
+	for (; row->key != NULL; row++)
+		if (!is_beside_the_request(row->key))
+			row->type->print(out, 0, row, route);
+	fclose(out);
+	identity = arena_dup(r->arena, str_make(text, len));
+	free(text);
+	return identity;
+}
 
 static bool
 parse_route(struct reading *r, const struct row *row, const struct node *n, void *base)
@@ -1471,8 +1741,12 @@ parse_route(struct reading *r, const struct row *row, const struct node *n, void
 	    (node_find(n, "redirect") != NULL);
 	if (actions != 1)
 		complain(r, n, "a route has one of upstream, respond and redirect");
+	if (node_find(n, "cache") != NULL && node_find(n, "upstream") == NULL)
+		complain_key(r, node_find(n, "cache"), STR("cache"), "only answers of an upstream are kept");
 	if (route->name.len == 0)
 		route->name = route->path;
+	if (r->n_errors == errors && route->cache != NULL)
+		route->cache_identity = cache_identity(r, row->rows, route);
 	return r->n_errors == errors;
 }
 
@@ -1598,7 +1872,9 @@ static const struct row root_rows[] = {
 	  .element = &network_element, .size = sizeof(struct network),
 	  .help = "networks whose X-Forwarded-* fields are believed" },
 	{ "upstreams", &type_upstreams, CONF(upstreams), "{}", 0, 64, .rows = upstream_rows,
-	  .help = "pools of servers by name", .named = "qwen" },
+	  .help = "pools of servers by name", .named = "qwen", .size = sizeof(struct upstream_conf) },
+	{ "caches", &type_caches, CONF(caches), "{}", 0, 16, .rows = cache_rows, .named = "answers",
+	  .size = sizeof(struct cache_conf), .help = "answers that are kept, by name" },
 	{ "routes", &type_list, CONF(routes), NULL, 1, 1024, .element = &route_element,
 	  .size = sizeof(struct route_conf), .help = "what is answered how: the first that matches" },
 	{ "client", &type_section, CONF(client), "{}", .rows = client_rows, .help = "limits of clients" },

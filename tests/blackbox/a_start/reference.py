@@ -13,17 +13,18 @@ REFERENCE = os.path.join(ROOT, "conf", "reference.yaml")
 # The least that says what the reference says, where it has no default.
 LEAST = """listen: 80
 upstreams: {qwen: {servers: ["127.0.0.1:8002"]}}
-routes: [{path: /, upstream: qwen}]
+caches: {answers: {}}
+routes: [{path: /, upstream: qwen, cache: answers}]
 """
 
 # What else must be changed when a key that is a comment is taken: it is another way to say something.
-ROUTE_FOR_QWEN = ("routes:\n", "routes:\n  - {path: /other, upstream: qwen}\n")
+ROUTE_FOR_QWEN = ("routes:\n", "routes:\n  - {path: /other, upstream: qwen, cache: answers}\n")
 WITH = {
     "upstreams.qwen.hash": [("balance: round_robin", "balance: hash")],
     "upstreams.qwen.ip_hash": [("balance: round_robin", "balance: ip_hash")],
     "routes.exact": [("- path: /\n", "-\n")],
-    "routes.respond": [("    upstream: qwen\n", ""), ROUTE_FOR_QWEN],
-    "routes.redirect": [("    upstream: qwen\n", ""), ROUTE_FOR_QWEN],
+    "routes.respond": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],
+    "routes.redirect": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],
 }
 
 # Values other than the default, for keys whose kind does not tell one.
@@ -38,12 +39,20 @@ VALUES = {
     "upstreams.qwen.servers.weight": "0.125",
     "upstreams.qwen.servers.down": "false",     # one server that is down is none
     "upstreams.qwen.retry.on": "[]",
+    "caches.answers.size": "200MB",
+    "caches.answers.max_object": "1MB",
+    "caches.answers.valid": "{200: 10m, any: 1500ms}",
+    "caches.answers.stale": "[updating, 504]",
+    "caches.answers.methods": "[GET, POST]",
+    "caches.answers.ignore_fields": "[\"a b\", user]",
+    "caches.answers.key_headers": "[X-Tenant, Cookie]",
     "routes.path": "/v1",
     "routes.exact": "/v1/x",
     "routes.name": "\"a \\\"name\\\" # \\u00e9 \\u2028 $${HOME}\"",
     "routes.host": "[a.example, \"*.b.example\"]",
     "routes.methods": "[GET, POST]",
     "routes.upstream": "qwen",
+    "routes.cache": "answers",
     "routes.respond.body": "\"a: 'b' #c\\n\\0\\x1b\\u0085 $x ${y}\"",
     "routes.respond.type": "application/json",
     "routes.redirect.to": "\"https://${host}x$$y$request_uri\"",
@@ -58,7 +67,7 @@ VALUES = {
 }
 
 KEY = re.compile(r"^( *)(#?)(- )?(#?)([a-z_0-9]+):(?: (.*))?$")
-SAME = {"upstreams.qwen.servers.down", "routes.upstream"}
+SAME = {"upstreams.qwen.servers.down", "routes.upstream", "routes.cache"}
 
 
 class Line:

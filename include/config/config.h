@@ -6,6 +6,7 @@
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,8 +60,8 @@ status_set_has(const struct status_set *s, int status)
 	return status >= 0 && status < 640 && (s->bits[status / 64] >> (status % 64) & 1);
 }
 
-/* Where the key of a hash balancer (later of a limiter) comes from. */
-enum key_source { KEY_CLIENT_IP, KEY_HEADER, KEY_COOKIE, KEY_QUERY, KEY_PATH };
+/* Where the key of a hash balancer or of a limit comes from; each takes some of them. */
+enum key_source { KEY_CLIENT_IP, KEY_HEADER, KEY_COOKIE, KEY_QUERY, KEY_PATH, KEY_HOST, KEY_ROUTE };
 struct key_conf {
 	enum key_source source;
 	struct str      name;		/* of the header, cookie or query argument */
@@ -97,6 +98,20 @@ struct upstream_conf {
 	struct { unsigned idle; msec timeout; } keepalive;
 	struct { msec connect, first_byte, idle, send, total; } timeouts;	/* total 0: none */
 	bool                finish_on_abort;	/* on_client_abort: finish */
+};
+
+#define LIMIT_NO_DELAY UINT_MAX
+
+struct limit_conf {
+	struct str      name;
+	struct key_conf key;
+	struct { unsigned count; msec per; } rate;	/* count 0: none */
+	unsigned        burst;
+	unsigned        delay;		/* so many of the burst pass at once, the rest waits */
+	unsigned        concurrent;	/* 0: none */
+	unsigned        status;		/* of a refusal */
+	uint64_t        size;
+	bool            dry_run;
 };
 
 /* "valid: {200: 10m, any: 1m}": how long an answer lives that does not say so itself. */
@@ -140,6 +155,7 @@ struct route_conf {
 	struct str          *methods;  size_t n_methods;	/* none: any */
 	enum route_action    action;
 	const struct upstream_conf *upstream;
+	const struct limit_conf **limits; size_t n_limits;
 	const struct cache_conf *cache;	/* of upstream routes; NULL: answers are not stored */
 	/*
 	 * What of the route changes what a server is asked, as text: part of every cache key, so that
@@ -172,6 +188,7 @@ struct config {
 	struct listen_conf    *listen;          size_t n_listen;
 	struct network        *trusted_proxies; size_t n_trusted;
 	struct upstream_conf  *upstreams;       size_t n_upstreams;
+	struct limit_conf     *limits;          size_t n_limits;
 	struct cache_conf     *caches;          size_t n_caches;
 	struct route_conf     *routes;          size_t n_routes;
 	struct client_conf     client;

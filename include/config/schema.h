@@ -33,7 +33,7 @@ struct node {
 };
 
 /* Maps of things with names, which others name: who is in them, and who is never named. */
-enum names_kind { NAMES_UPSTREAM, NAMES_CACHE, N_NAMES };
+enum names_kind { NAMES_UPSTREAM, NAMES_LIMIT, NAMES_CACHE, N_NAMES };
 struct names {
 	struct node **keys;
 	bool         *used;

@@ -22,6 +22,8 @@ struct loop;
 /* on_drain comes when backlog was over this and has fallen well under it: the mark at which who feeds
  * a front has to stop. */
 enum { FRONT_HIGH_MARK = 128 * 1024 };
+/* So much of a body that nobody reads is dropped to keep the connection. */
+enum { FRONT_DISCARD_MAX = 256 * 1024 };
 
 struct front_ops {
 	const char *name;

@@ -14,6 +14,7 @@
 #include "edge/front.h"
 #include "net/loop.h"
 #include "policy/forward.h"
+#include "policy/limit.h"
 #include "upstream/pool.h"
 
 struct arena;
@@ -27,6 +28,7 @@ struct world;
 
 enum step {
 	STEP_ROUTE,
+	STEP_ADMIT,
 	STEP_REPLY,		/* an answer of our own */
 	STEP_PICK,
 	STEP_CONNECT,
@@ -71,6 +73,10 @@ struct exchange {
 	struct evbuffer *body;		/* of the request: kept for a retry, or not yet sent */
 	size_t          body_sent;	/* bytes of it that this attempt was given */
 	struct refusal  refusal;	/* of an answer of our own that is an error */
+	struct limit_claim *claims;	/* of the route's limits, in the arena */
+	size_t          n_claims;
+	const struct limit_claim *verdict;	/* the one that decided, or NULL */
+	int64_t         admitted_us;	/* when its turn is */
 	struct forward_facts facts;
 	struct deadline deadline;
 	struct ip client;		/* after trusted_proxies */

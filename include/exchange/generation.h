@@ -12,6 +12,8 @@
 #include "base/log.h"
 
 struct config;
+struct limit_rule;
+struct limit_conf;
 struct listener;
 struct pool;
 struct upstream_conf;
@@ -23,6 +25,7 @@ struct generation {
 	struct world     *world;
 	struct config    *config;
 	struct pool      *pools;		/* one for each of config->upstreams */
+	struct limit_rule     *limits;		/* one for each of config->limits */
 	struct listener **listeners;		/* until retired */
 	size_t            n_listeners;
 };
@@ -36,6 +39,7 @@ void generation_adopt(struct world *, struct generation *);
 void generation_retire(struct generation *);
 struct generation *generation_ref(struct generation *);
 void generation_unref(struct generation *);
+struct limit_rule *generation_limit(struct generation *, const struct limit_conf *);
 struct pool *generation_pool(struct generation *, const struct upstream_conf *);
 
 #endif

@@ -10,6 +10,7 @@
 #include "edge/front.h"
 #include "edge/front_h1.h"
 #include "net/listener.h"
+#include "policy/limit.h"
 #include "upstream/backend.h"
 
 struct access_log;
@@ -24,6 +25,7 @@ struct world {
 	struct loop             *loop;
 	struct backend_registry  backends;
 	struct listener_registry listeners;
+	struct limit_registry    limits;
 	struct generation       *current;	/* what a new exchange belongs to */
 	uint64_t                 last_id;	/* of a generation */
 	unsigned                 n_generations;	/* alive, the current one included */

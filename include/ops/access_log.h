@@ -24,6 +24,8 @@ struct record {
 	uint64_t   bytes_in, bytes_out;	/* body bytes from and to the client */
 	enum end   end;
 	const char *rule;		/* of a refusal, or NULL */
+	const char *limit;		/* what the limits said, or NULL */
+	struct str limit_name;		/* the one that decided */
 	struct str route, upstream, server;
 	unsigned   tries;
 	int64_t    queue_us, connect_us, first_byte_us, total_us;	/* -1: did not come to it */

@@ -56,6 +56,9 @@ void forward_apply_rules(const struct header_rules *, const struct forward_facts
 /* Fills in the variables; the result is in the arena (or is the literal itself).  Control bytes that
  * a variable might smuggle in are left out. */
 struct str template_expand(const struct template *, const struct forward_facts *, struct arena *);
+/* What a key rule finds in a request; false when it is absent or empty. */
+bool forward_key_value(const struct key_conf *, const struct forward_facts *,
+    const struct message *request, struct str *value);
 /* The key of a hash balancer: the configured value, or the client address when it is absent. */
 struct str forward_key(const struct key_conf *, const struct forward_facts *, const struct message *request);
 

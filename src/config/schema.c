@@ -684,6 +684,7 @@ static const struct {
 	const char *one, *many;
 } name_kinds[] = {
 	[NAMES_UPSTREAM] = { "upstreams", "an upstream", "upstreams" },
+	[NAMES_LIMIT] = { "limits", "a limit", "limits" },
 	[NAMES_CACHE] = { "caches", "a cache", "caches" },
 };
 
@@ -849,25 +850,35 @@ print_set(FILE *out, int indent, const struct row *row, const void *base)
 	fputs("]\n", out);
 }
 
-static const struct word key_words[] = { { "client_ip", KEY_CLIENT_IP }, { "header", KEY_HEADER },
+/* Of the balancers, of the limits. */
+static const struct word hash_words[] = { { "client_ip", KEY_CLIENT_IP }, { "header", KEY_HEADER },
 	{ "cookie", KEY_COOKIE }, { "query", KEY_QUERY }, { "path", KEY_PATH }, { NULL, 0 } };
+static const struct word limit_key_words[] = { { "client_ip", KEY_CLIENT_IP },
+	{ "header", KEY_HEADER }, { "cookie", KEY_COOKIE }, { "query", KEY_QUERY },
+	{ "host", KEY_HOST }, { "route", KEY_ROUTE }, { NULL, 0 } };
 
 static bool
-take_key(struct reading *r, const struct node *n, struct key_conf *key)
+has_name(enum key_source source)
+{
+	return source == KEY_HEADER || source == KEY_COOKIE || source == KEY_QUERY;
+}
+
+static bool
+take_key(struct reading *r, const struct node *n, const struct word *words, struct key_conf *key)
 {
 	ptrdiff_t colon = str_find(n->text, ':');
 	struct node word = *n;
 	int source;
 
-	if (!want_scalar(r, n, "client_ip, header:NAME, cookie:NAME, query:NAME or path"))
+	if (!want_scalar(r, n, "client_ip, header:NAME or another key"))
 		return false;
 	if (colon >= 0)
 		word.text = str_first(n->text, (size_t)colon);
-	if (!find_word(r, key_words, &word, &source))
+	if (!find_word(r, words, &word, &source))
 		return false;
 	key->source = (enum key_source)source;
 	key->name = colon >= 0 ? arena_dup(r->arena, str_from(n->text, (size_t)colon + 1)) : STR_NONE;
-	if (source == KEY_CLIENT_IP || source == KEY_PATH)
+	if (!has_name(key->source))
 		return colon < 0 || complain(r, n, "%.*s takes no name", STR_ARG(word.text));
 	return is_token(key->name) || complain(r, n, "a name belongs behind it: %.*s:NAME",
 	    STR_ARG(word.text));
@@ -876,13 +887,13 @@ take_key(struct reading *r, const struct node *n, struct key_conf *key)
 static bool
 parse_key(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
-	return take_key(r, n, AT(base, row));
+	return take_key(r, n, hash_words, AT(base, row));
 }
 
 static void
-print_key_value(FILE *out, const struct key_conf *key)
+print_key_value(FILE *out, const struct word *words, const struct key_conf *key)
 {
-	fprintf(out, "\"%s%s%.*s\"", word_of(key_words, key->source), key->name.len > 0 ? ":" : "",
+	fprintf(out, "\"%s%s%.*s\"", word_of(words, key->source), key->name.len > 0 ? ":" : "",
 	    STR_ARG(key->name));
 }
 
@@ -894,7 +905,7 @@ print_hash(FILE *out, int indent, const struct row *row, const void *base)
 	if (up->balance != BALANCE_HASH || up->bound > 0)
 		return;
 	print_key(out, indent, row);
-	print_key_value(out, &up->hash);
+	print_key_value(out, hash_words, &up->hash);
 	fputc('\n', out);
 }
 
@@ -987,7 +998,7 @@ print_balance(FILE *out, int indent, const struct row *row, const void *base)
 	print_key(out, indent, row);
 	if (up->balance == BALANCE_HASH && up->bound > 0) {
 		fputs("{hash: ", out);
-		print_key_value(out, &up->hash);
+		print_key_value(out, hash_words, &up->hash);
 		fputs(", bound: ", out);
 		print_decimal(out, up->bound, 100);
 		fputs("}\n", out);
@@ -1257,6 +1268,170 @@ parse_upstreams(struct reading *r, const struct row *row, const struct node *n, 
 
 static const struct type type_upstreams = { parse_upstreams, print_named };
 
+/* --- limits ------------------------------------------------------------------------------------ */
+
+#define LIMIT(member)	offsetof(struct limit_conf, member)
+
+static const struct word rate_words[] = { { "s", 1000 }, { "m", 60 * 1000 }, { "h", HOUR },
+	{ NULL, 0 } };
+
+static bool
+parse_rate(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct limit_conf *limit = base;
+	ptrdiff_t slash = str_find(n->text, '/');
+	const struct word *unit = rate_words;
+	uint64_t count = 0;
+
+	if (!want_scalar(r, n, "a rate such as 10/s"))
+		return false;
+	while (slash > 0 && unit->name != NULL &&
+	    !str_eq(str_from(n->text, (size_t)slash + 1), str_of(unit->name)))
+		unit++;
+	if (slash <= 0 || unit->name == NULL ||
+	    !str_to_uint(str_first(n->text, (size_t)slash), UINT64_MAX, &count))
+		return complain(r, n, "\"%.*s\" is no rate, write 10/s, 600/m or 100/h",
+		    STR_ARG(n->text));
+	if (count < (uint64_t)row->min || count > (uint64_t)row->max)
+		return complain(r, n, "%.*s is out of bounds, %lld/%s to %lld/%s is possible",
+		    STR_ARG(n->text), (long long)row->min, unit->name, (long long)row->max, unit->name);
+	limit->rate.count = (unsigned)count;
+	limit->rate.per = unit->value;
+	return true;
+}
+
+static void
+print_rate(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct limit_conf *limit = base;
+
+	if (limit->rate.count == 0)
+		return;
+	print_key(out, indent, row);
+	fprintf(out, "%u/%s\n", limit->rate.count, word_of(rate_words, (int)limit->rate.per));
+}
+
+/* false: nobody waits; true: all of the burst does; a number: so many of it do not. */
+static bool
+parse_delay(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct limit_conf *limit = base;
+	struct row as_bool = *row;
+	uint64_t value;
+	bool waits;
+
+	if (!want_scalar(r, n, "true, false or a number"))
+		return false;
+	if (str_to_uint(n->text, UINT64_MAX, &value)) {
+		if (value > (uint64_t)row->max)
+			return complain(r, n, "%.*s is out of bounds, 0 to %lld is possible",
+			    STR_ARG(n->text), (long long)row->max);
+		limit->delay = (unsigned)value;
+		return true;
+	}
+	as_bool.offset = 0;
+	if (!parse_bool(r, &as_bool, n, &waits))
+		return false;
+	limit->delay = waits ? 0 : LIMIT_NO_DELAY;
+	return true;
+}
+
+static void
+print_delay(FILE *out, int indent, const struct row *row, const void *base)
+{
+	unsigned delay = ((const struct limit_conf *)base)->delay;
+
+	print_key(out, indent, row);
+	if (delay == 0 || delay == LIMIT_NO_DELAY)
+		fprintf(out, "%s\n", delay == 0 ? "true" : "false");
+	else
+		fprintf(out, "%u\n", delay);
+}
+
+static bool
+parse_limit_key(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return take_key(r, n, limit_key_words, AT(base, row));
+}
+
+static void
+print_limit_key(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	print_key_value(out, limit_key_words, AT_CONST(base, row));
+	fputc('\n', out);
+}
+
+static const struct type type_limit_key = { parse_limit_key, print_limit_key };
+static const struct type type_rate = { parse_rate, print_rate };
+static const struct type type_delay = { parse_delay, print_delay };
+
+static const struct row limit_rows[] = {
+	{ "key", &type_limit_key, LIMIT(key), "client_ip",
+	  .help = "who counts as one: client_ip (IPv6 by /64), header:NAME, cookie:NAME, query:NAME, "
+	  "host or route; without that field the address" },
+	{ "rate", &type_rate, 0, NULL, 1, 1000000, .example = "10/s",
+	  .help = "so many a second, minute or hour, evenly: 10/s, 600/m, 100/h" },
+	{ "burst", &type_number, LIMIT(burst), "0", 0, 1000000,
+	  .help = "so many more at once, from rest" },
+	{ "delay", &type_delay, 0, "false", 0, 1000000,
+	  .help = "true: the burst waits its turn; a number: so many of it do not wait" },
+	{ "concurrent", &type_number, LIMIT(concurrent), "0", 0, 1000000,
+	  .help = "so many requests in flight; 0 is no limit" },
+	{ "status", &type_number, LIMIT(status), "429", 400, 599, .help = "of a refusal" },
+	{ "size", &type_size, LIMIT(size), "10MB", 64 * 1024, 64 * 1024 * MB,
+	  .help = "memory for keys, 16 bytes each; the longest idle is forgotten for a new one" },
+	{ "dry_run", &type_bool, LIMIT(dry_run), "false",
+	  .help = "counts and logs, refuses nothing" },
+	{ .key = NULL },
+};
+
+enum { LONGEST_DELAY = HOUR };
+
+static void
+check_delay(struct reading *r, const struct node *n, const struct limit_conf *limit)
+{
+	const struct node *at = node_find(n, "delay");
+
+	if (at == NULL || limit->delay == LIMIT_NO_DELAY)
+		return;
+	if (limit->burst == 0)
+		complain_key(r, at, STR("delay"), "nobody can wait, burst says how many do");
+	else if (limit->delay > limit->burst)
+		complain_key(r, at, STR("delay"), "%u is more than the burst, 0 to %u is possible",
+		    limit->delay, limit->burst);
+	else if ((limit->burst - limit->delay) * limit->rate.per / limit->rate.count > LONGEST_DELAY)
+		complain_key(r, at, STR("delay"), "the last would wait longer than an hour, "
+		    "lower burst or raise rate");
+}
+
+static bool
+parse_limit(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	const struct limit_conf *limit = base;
+	size_t errors = r->n_errors;
+
+	if (!schema_fill(r, row->rows, n, base))
+		return false;
+	if (limit->rate.count > 0)
+		check_delay(r, n, limit);
+	else if (limit->concurrent == 0)
+		complain(r, n, "limits nothing, give rate or concurrent");
+	else if (limit->burst > 0)
+		complain_key(r, node_find(n, "burst"), STR("burst"), "has no effect without rate");
+	else if (limit->delay != LIMIT_NO_DELAY)
+		complain_key(r, node_find(n, "delay"), STR("delay"), "has no effect without rate");
+	return r->n_errors == errors;
+}
+
+static bool
+parse_limits(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return parse_named(r, row, n, AT(base, row), NAMES_LIMIT, parse_limit);
+}
+
+static const struct type type_limits = { parse_limits, print_named };
+
 /* --- caches ------------------------------------------------------------------------------------ */
 
 static bool
@@ -1511,6 +1686,44 @@ print_upstream_name(FILE *out, int indent, const struct row *row, const void *ba
 	fputc('\n', out);
 }
 
+/* An element of "limit: [a, b]". */
+static bool
+parse_limit_name(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	const struct limit_conf **at = base;
+	size_t i;
+
+	(void)row;
+	if (!find_name(r, n, NAMES_LIMIT, &i))
+		return false;
+	*at = &r->config->limits[i];
+	return true;
+}
+
+static bool
+parse_limit_names(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	const struct route_conf *route = base;
+	bool ok = parse_list(r, row, n, base);
+	size_t i, j;
+
+	for (i = 0; i < route->n_limits; i++)
+		for (j = 0; j < i; j++)
+			if (route->limits[i] != NULL && route->limits[i] == route->limits[j])
+				ok = complain(r, n->items[i], "%.*s is there twice",
+				    STR_ARG(route->limits[i]->name));
+	return ok;
+}
+
+static void
+print_limit_name(FILE *out, int indent, const struct row *row, const void *base)
+{
+	(void)indent;
+	(void)row;
+	yaml_print(out, (*(const struct limit_conf *const *)base)->name);
+	fputc('\n', out);
+}
+
 /* respond and redirect: a section that says what the route does. */
 static bool
 parse_action(struct reading *r, const struct row *row, const struct node *n, void *base)
@@ -1625,6 +1838,8 @@ parse_field_name(struct reading *r, const struct row *row, const struct node *n,
 static const struct type type_path = { parse_path, print_path };
 static const struct type type_upstream_name = { parse_upstream_name, print_upstream_name };
 static const struct type type_cache_name = { parse_cache_name, print_cache_name };
+static const struct type type_limit_name = { parse_limit_name, print_limit_name };
+static const struct type type_limit_names = { parse_limit_names, print_list };
 static const struct type type_action = { parse_action, print_action };
 static const struct type type_body_limit = { parse_body_limit, print_body_limit };
 static const struct type type_field_map = { parse_field_map, print_field_map };
@@ -1632,6 +1847,7 @@ static const struct type type_field_name = { parse_field_name, print_text_row };
 
 static const struct row host_element = { "", &type_host, 0, .help = "" };
 static const struct row method_element = { "", &type_method, 0, .help = "" };
+static const struct row limit_element = { "", &type_limit_name, 0, .help = "" };
 static const struct row field_element = { "", &type_field_name, 0, .help = "" };
 
 #define ROUTE(member)	offsetof(struct route_conf, member)
@@ -1683,6 +1899,9 @@ static const struct row route_rows[] = {
 	  .help = "or an answer of our own" },
 	{ "redirect", &type_action, 0, NULL, ROUTE_REDIRECT, .rows = redirect_rows, .optional = true,
 	  .help = "or another address" },
+	{ "limit", &type_limit_names, ROUTE(limits), "[]", 0, 8, .element = &limit_element,
+	  .size = sizeof(struct limit_conf *), .example = "per_client",
+	  .help = "a limit, or a list: a request counts in all of them or in none" },
 	{ "request_headers", &type_section, 0, "{}", .rows = request_header_rows,
 	  .help = "fields of the request, as the server sees them" },
 	{ "response_headers", &type_section, 0, "{}", .rows = response_header_rows,
@@ -1873,6 +2092,9 @@ static const struct row root_rows[] = {
 	  .help = "networks whose X-Forwarded-* fields are believed" },
 	{ "upstreams", &type_upstreams, CONF(upstreams), "{}", 0, 64, .rows = upstream_rows,
 	  .help = "pools of servers by name", .named = "qwen", .size = sizeof(struct upstream_conf) },
+	{ "limits", &type_limits, CONF(limits), "{}", 0, 64, .rows = limit_rows,
+	  .size = sizeof(struct limit_conf), .named = "per_client",
+	  .help = "how much may be asked; routes name them" },
 	{ "caches", &type_caches, CONF(caches), "{}", 0, 16, .rows = cache_rows, .named = "answers",
 	  .size = sizeof(struct cache_conf), .help = "answers that are kept, by name" },
 	{ "routes", &type_list, CONF(routes), NULL, 1, 1024, .element = &route_element,

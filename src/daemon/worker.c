@@ -279,6 +279,7 @@ init_modules(void)
 	conn_module_init();
 	origin_module_init();
 	backend_module_init();
+	limit_module_init();
 	front_h1_module_init();
 	exchange_module_init();
 }
@@ -288,6 +289,7 @@ fini_modules(void)
 {
 	exchange_module_fini();
 	front_h1_module_fini();
+	limit_module_fini();
 	backend_module_fini();
 	origin_module_fini();
 	conn_module_fini();
@@ -306,6 +308,7 @@ init(struct worker *wk, const struct source *source)
 	TAILQ_INIT(&w->live);
 	TAILQ_INIT(&w->ended);
 	TAILQ_INIT(&w->fronts);
+	LIST_INIT(&w->limits.zones);
 	backend_registry_init(&w->backends, w->loop);
 	listener_registry_init(&w->listeners, w->loop, on_accept, w);
 	w->env.loop = w->loop;
@@ -341,11 +344,12 @@ fini(struct worker *wk)
 	deadline_fini(&wk->flush);
 	deadline_fini(&wk->drain);
 	is_balanced = w->n_generations == 0 && w->n_live == 0 &&
-	    backend_registry_count(&w->backends) == 0 && listener_registry_count(&w->listeners) == 0;
+	    backend_registry_count(&w->backends) == 0 && limit_registry_count(&w->limits) == 0 &&
+	    listener_registry_count(&w->listeners) == 0;
 	if (!is_balanced)
-		log_error("books: %u generations, %zu exchanges, %zu servers, %zu listeners still live",
-		    w->n_generations, w->n_live, backend_registry_count(&w->backends),
-		    listener_registry_count(&w->listeners));
+		log_error("books: %u generations, %zu exchanges, %zu servers, %zu limits, %zu listeners "
+		    "still live", w->n_generations, w->n_live, backend_registry_count(&w->backends),
+		    limit_registry_count(&w->limits), listener_registry_count(&w->listeners));
 	else {
 		backend_registry_fini(&w->backends);
 		listener_registry_fini(&w->listeners);

@@ -28,7 +28,6 @@ enum {
 	SPANS_MAX = 64,
 	LOW_MARK = 32 * 1024,
 	LINGER = 2000,			/* ms for a client to read an answer it did not wait for */
-	DISCARD_MAX = 256 * 1024,	/* of a request that was answered before it was read */
 	GRACE = 500			/* ms between the start of a drain and the end of idle ones */
 };
 
@@ -290,7 +289,7 @@ deliver(struct front_h1 *f, struct span_batch *b)
 	else if (b->n > 0 && f->stream.x != NULL)
 		f->env->events->on_body(f->stream.x, b->spans, b->n);
 	b->n = 0;
-	if (f->magic == FRONT_MAGIC && f->discarded > DISCARD_MAX)
+	if (f->magic == FRONT_MAGIC && f->discarded > FRONT_DISCARD_MAX)
 		close_front(f, GOODBYE_GENTLE);
 }
 

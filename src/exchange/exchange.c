@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "config/config.h"
+#include "exchange/admit.h"
 #include "exchange/generation.h"
 #include "exchange/relay.h"
 #include "exchange/reply.h"
@@ -30,7 +31,7 @@
 
 enum { EXCHANGE_MAGIC = 0x65786368, NO_LIMIT = 0 };
 
-/* When waiting in a step is over, and what that means. */
+/* When waiting in a step is over, and what that means; END_OK: the step looks again. */
 struct limit {
 	msec     at;			/* monotonic; NO_LIMIT: never */
 	enum end why;
@@ -111,12 +112,32 @@ route_next(struct exchange *x)
 		refuse(x, END_BODY_TOO_LARGE, 0, "body_too_large");
 		return STEP_REPLY;
 	}
-	if (x->route->action != ROUTE_UPSTREAM)
+	if (x->route->action == ROUTE_UPSTREAM) {
+		x->upstream = x->route->upstream;
+		x->keeps_body = true;
+		x->pick.hash = hash_of(x, &x->client);
+	}
+	return STEP_ADMIT;
+}
+
+/* --- admit: not more than its limits allow ------------------------------------------------------- */
+
+static enum step
+admit_next(struct exchange *x)
+{
+	if (x->refusal.status != 0)
 		return STEP_REPLY;
-	x->upstream = x->route->upstream;
-	x->keeps_body = true;
-	x->pick.hash = hash_of(x, &x->client);
-	return STEP_PICK;
+	if (x->admitted_us > clock_now_us())
+		return STEP_WAIT;
+	return x->upstream != NULL ? STEP_PICK : STEP_REPLY;
+}
+
+static struct limit
+admit_limit(const struct exchange *x)
+{
+	struct limit l = { (x->admitted_us + 999) / 1000, END_OK };
+
+	return l;
 }
 
 /* --- reply: an answer of our own ------------------------------------------------------------------ */
@@ -269,6 +290,7 @@ respond_limit(const struct exchange *x)
 
 static const struct step_info steps[] = {
 	[STEP_ROUTE]   = { "route",   NULL,          route_next,   NULL },
+	[STEP_ADMIT]   = { "admit",   admit_enter,   admit_next,   admit_limit },
 	[STEP_REPLY]   = { "reply",   reply_enter,   reply_next,   NULL },
 	[STEP_PICK]    = { "pick",    pick_enter,    pick_next,    NULL },
 	[STEP_CONNECT] = { "connect", connect_enter, connect_next, connect_limit },
@@ -356,10 +378,12 @@ on_deadline(void *arg)
 
 	check(x->magic == EXCHANGE_MAGIC);
 	l = limit_of(x);
-	if (l.at != NO_LIMIT && l.at <= clock_now())
-		exchange_fail(x, l.why);
-	else
+	if (l.at == NO_LIMIT || l.at > clock_now())
 		exchange_arm(x);
+	else if (l.why == END_OK)
+		exchange_run(x);
+	else
+		exchange_fail(x, l.why);
 }
 
 /* --- failure: another try, or the end ----------------------------------------------------------------------------- */
@@ -497,6 +521,7 @@ log_exchange(struct exchange *x)
 		.bytes_out = x->bytes_out,
 		.end = x->end,
 		.rule = x->refusal.rule,
+		.limit = x->verdict != NULL ? limit_word_name(x->verdict->word) : NULL,
 		.server = x->server,
 		.tries = x->tries,
 		.queue_us = x->picked_us > 0 ? x->queue_us : -1,
@@ -505,6 +530,8 @@ log_exchange(struct exchange *x)
 		.total_us = now - x->started_us,
 	};
 
+	if (x->verdict != NULL)
+		r.limit_name = x->verdict->limit->conf->name;
 	if (x->route != NULL)
 		r.route = x->route->name;
 	if (x->upstream != NULL)
@@ -550,6 +577,7 @@ exchange_end(struct exchange *x, enum end why)
 		origin_close(x->origin, x->upstream);
 	x->origin = NULL;
 	attempt_done(&x->attempt);
+	admit_end(x);
 	if (x->front != NULL) {
 		if (why == END_OK)
 			respond_end(x);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "config/config.h"
 #include "exchange/world.h"
 #include "net/listener.h"
@@ -32,6 +33,20 @@ open_listeners(struct generation *g, struct err *err)
 			return false;
 		g->n_listeners++;
 	}
+	return true;
+}
+
+static bool
+bind_limits(struct generation *g, struct err *err)
+{
+	const struct config *conf = g->config;
+	size_t i;
+
+	g->limits = calloc(conf->n_limits + 1, sizeof(*g->limits));
+	check(g->limits != NULL);
+	for (i = 0; i < conf->n_limits; i++)
+		if (!limit_init(&g->limits[i], &conf->limits[i], &g->world->limits, err))
+			return false;
 	return true;
 }
 
@@ -72,11 +87,38 @@ generation_new(struct world *w, struct config *conf, struct err *err)
 	for (i = 0; i < conf->n_upstreams; i++)
 		pool_init(&g->pools[i], &conf->upstreams[i], &w->backends);
 	/* What can fail comes last, the log after the sockets: it cannot be taken back. */
-	if (!open_listeners(g, err) || !open_log(g, err)) {
+	if (!bind_limits(g, err) || !open_listeners(g, err) || !open_log(g, err)) {
 		generation_unref(g);
 		return NULL;
 	}
 	return g;
+}
+
+static void
+tell_changed_key(const struct config *old, const struct limit_conf *conf)
+{
+	size_t i;
+
+	for (i = 0; i < old->n_limits; i++) {
+		const struct limit_conf *was = &old->limits[i];
+
+		if (str_eq(was->name, conf->name) && (was->key.source != conf->key.source ||
+		    !str_eq(was->key.name, conf->key.name)))
+			log_warn("limit %.*s: its key has changed, what was counted is forgotten",
+			    STR_ARG(conf->name));
+	}
+}
+
+static void
+adopt_limits(struct generation *g, const struct generation *old)
+{
+	size_t i;
+
+	for (i = 0; i < g->config->n_limits; i++) {
+		limit_adopt(&g->limits[i], clock_now_us() * 1000);
+		if (old != NULL)
+			tell_changed_key(old->config, g->limits[i].conf);
+	}
 }
 
 void
@@ -86,6 +128,7 @@ generation_adopt(struct world *w, struct generation *g)
 
 	w->current = g;
 	w->env.client = &g->config->client;
+	adopt_limits(g, old);
 	if (old == NULL)
 		return;
 	generation_retire(old);
@@ -118,12 +161,21 @@ generation_unref(struct generation *g)
 	generation_retire(g);
 	for (i = 0; i < g->config->n_upstreams; i++)
 		pool_fini(&g->pools[i]);
+	for (i = 0; g->limits != NULL && i < g->config->n_limits; i++)
+		limit_fini(&g->limits[i]);
 	g->world->n_generations--;
 	g->magic = 0;
 	config_unref(g->config);
+	free(g->limits);
 	free(g->listeners);
 	free(g->pools);
 	free(g);
+}
+
+struct limit_rule *
+generation_limit(struct generation *g, const struct limit_conf *conf)
+{
+	return &g->limits[conf - g->config->limits];
 }
 
 struct pool *

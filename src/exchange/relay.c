@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "exchange/admit.h"
 #include "exchange/exchange.h"
 #include "exchange/world.h"
 #include "http/message.h"
@@ -185,8 +186,11 @@ respond_head(struct exchange *x, struct message *m)
 		if (x->front != NULL)
 			x->status = m->status;
 	}
-	if (x->front != NULL)
-		x->front->ops->send_head(x->front, m);
+	if (x->front == NULL)
+		return;
+	if (m->status >= 200)
+		admit_fields(x, m);
+	x->front->ops->send_head(x->front, m);
 }
 
 void

@@ -42,22 +42,22 @@ accepts_json(const struct message *request)
 	return false;
 }
 
-/* Which of OpenAI's error types a status is. */
+/* Which of OpenAI's error types it is. */
 static const char *
-error_type(int status)
+error_type(enum end end, int status)
 {
-	if (status == 429)
+	if (status == 429 || end == END_RATE_LIMITED)
 		return "rate_limit_error";
 	return status < 500 ? "invalid_request_error" : "server_error";
 }
 
 /* Our own texts have no byte that JSON would want escaped. */
 static struct str
-error_json(struct arena *arena, int status, const char *code, const char *text)
+error_json(struct arena *arena, const char *type, const char *code, const char *text)
 {
 	return arena_printf(arena,
 	    "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}", text,
-	    error_type(status), code);
+	    type, code);
 }
 
 static void
@@ -70,7 +70,7 @@ make_error(struct exchange *x, struct reply *r)
 	r->status = why->status;
 	if (accepts_json(x->request)) {
 		r->type = STR("application/json");
-		r->body = error_json(x->arena, r->status, why->rule != NULL ? why->rule : info->name,
+		r->body = error_json(x->arena, error_type(why->end, r->status), why->rule != NULL ? why->rule : info->name,
 		    text);
 	} else {
 		r->type = STR("text/plain; charset=utf-8");
@@ -108,11 +108,23 @@ add(struct message *m, enum field_id id, struct str value)
 		message_add(m, id, field_name(id), value);
 }
 
-/* Who broke the rules of HTTP is not asked for more; who asked for the wrong thing may go on. */
+/* Who broke the rules of HTTP is not asked for more; who asked for the wrong thing, or too often, may
+ * go on, unless that means to read a long body for nothing. */
 static bool
 keeps_connection(const struct exchange *x)
 {
-	return end_info(x->refusal.end)->blame != END_BLAME_CLIENT || x->refusal.end == END_NO_ROUTE;
+	const struct message *m = x->request;
+
+	switch (x->refusal.end) {
+	case END_NO_ROUTE:
+		return true;
+	case END_RATE_LIMITED:
+		/* Whether a body follows 100-continue that was not given is the client's choice. */
+		return x->request_done || (!m->expect_continue &&
+		    (m->framing != FRAMING_COUNTED || m->length <= FRONT_DISCARD_MAX));
+	default:
+		return end_info(x->refusal.end)->blame != END_BLAME_CLIENT;
+	}
 }
 
 void
@@ -154,7 +166,7 @@ reply_send(struct exchange *x)
 void
 reply_stream_error(struct exchange *x, const char *code, const char *text)
 {
-	struct str json = error_json(x->arena, 502, code, text);
+	struct str json = error_json(x->arena, error_type(END_OK, 502), code, text);
 	struct str event = arena_printf(x->arena, "event: error\ndata: %.*s\n\n", STR_ARG(json));
 
 	respond_body(x, &event, 1);

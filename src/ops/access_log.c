@@ -189,6 +189,8 @@ GET_NUMBER(bytes_in)
 GET_NUMBER(bytes_out)
 GET_WORD(end, end_info(r->end)->name)
 GET_WORD(rule, r->rule)
+GET_WORD(limit, r->limit)
+GET_TEXT(limit_name)
 GET_TEXT(route)
 GET_TEXT(upstream)
 GET_TEXT(server)
@@ -225,6 +227,10 @@ static const struct row rows[] = {
 	  "why it ended, see below" },
 	{ "rule", get_rule, JSON_WHEN_SET,
 	  "which rule a refused request broke" },
+	{ "limit", get_limit, JSON_ALWAYS,
+	  "what the route's limits said: passed, delayed, refused or dry_run" },
+	{ "limit_name", get_limit_name, JSON_WHEN_SET,
+	  "the limit that decided that" },
 	{ "route", get_route, JSON_ALWAYS,
 	  "the name of the route, or its path" },
 	{ "upstream", get_upstream, JSON_ALWAYS,

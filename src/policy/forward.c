@@ -519,32 +519,46 @@ template_expand(const struct template *t, const struct forward_facts *facts, str
 	return str_make(p, n);
 }
 
-struct str
-forward_key(const struct key_conf *key, const struct forward_facts *facts,
-    const struct message *request)
+bool
+forward_key_value(const struct key_conf *key, const struct forward_facts *facts,
+    const struct message *request, struct str *value)
 {
-	struct str value = STR_NONE;
 	const struct field *f;
 
+	*value = STR_NONE;
 	switch (key->source) {
 	case KEY_CLIENT_IP:
+		*value = facts->client_ip;
 		break;
 	case KEY_HEADER:
 		f = message_find_name(request, key->name);
 		if (f != NULL)
-			value = f->value;
+			*value = f->value;
 		break;
 	case KEY_COOKIE:
-		if (!message_cookie(request, key->name, &value))
-			value = STR_NONE;
+		(void)message_cookie(request, key->name, value);
 		break;
 	case KEY_QUERY:
-		if (!message_query_argument(request, key->name, &value))
-			value = STR_NONE;
+		(void)message_query_argument(request, key->name, value);
 		break;
 	case KEY_PATH:
-		value = request->path;
+		*value = request->path;
+		break;
+	case KEY_HOST:
+		*value = request->host;
+		break;
+	case KEY_ROUTE:
+		*value = facts->route != NULL ? facts->route->name : STR_NONE;
 		break;
 	}
-	return value.len > 0 ? value : facts->client_ip;
+	return value->len > 0;
+}
+
+struct str
+forward_key(const struct key_conf *key, const struct forward_facts *facts,
+    const struct message *request)
+{
+	struct str value;
+
+	return forward_key_value(key, facts, request, &value) ? value : facts->client_ip;
 }

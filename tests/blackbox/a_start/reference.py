@@ -13,8 +13,9 @@ REFERENCE = os.path.join(ROOT, "conf", "reference.yaml")
 # The least that says what the reference says, where it has no default.
 LEAST = """listen: 80
 upstreams: {qwen: {servers: ["127.0.0.1:8002"]}}
+limits: {per_client: {rate: 10/s}}
 caches: {answers: {}}
-routes: [{path: /, upstream: qwen, cache: answers}]
+routes: [{path: /, upstream: qwen, limit: per_client, cache: answers}]
 """
 
 # What else must be changed when a key that is a comment is taken: it is another way to say something.
@@ -22,6 +23,7 @@ ROUTE_FOR_QWEN = ("routes:\n", "routes:\n  - {path: /other, upstream: qwen, cach
 WITH = {
     "upstreams.qwen.hash": [("balance: round_robin", "balance: hash")],
     "upstreams.qwen.ip_hash": [("balance: round_robin", "balance: ip_hash")],
+    "limits.per_client.delay": [("burst: 0", "burst: 1000000")],
     "routes.exact": [("- path: /\n", "-\n")],
     "routes.respond": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],
     "routes.redirect": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],
@@ -39,6 +41,9 @@ VALUES = {
     "upstreams.qwen.servers.weight": "0.125",
     "upstreams.qwen.servers.down": "false",     # one server that is down is none
     "upstreams.qwen.retry.on": "[]",
+    "limits.per_client.key": "\"header:Authorization\"",
+    "limits.per_client.rate": "600/m",
+    "limits.per_client.delay": "999999",
     "caches.answers.size": "200MB",
     "caches.answers.max_object": "1MB",
     "caches.answers.valid": "{200: 10m, any: 1500ms}",
@@ -52,6 +57,7 @@ VALUES = {
     "routes.host": "[a.example, \"*.b.example\"]",
     "routes.methods": "[GET, POST]",
     "routes.upstream": "qwen",
+    "routes.limit": "[per_client]",
     "routes.cache": "answers",
     "routes.respond.body": "\"a: 'b' #c\\n\\0\\x1b\\u0085 $x ${y}\"",
     "routes.respond.type": "application/json",
@@ -67,7 +73,7 @@ VALUES = {
 }
 
 KEY = re.compile(r"^( *)(#?)(- )?(#?)([a-z_0-9]+):(?: (.*))?$")
-SAME = {"upstreams.qwen.servers.down", "routes.upstream", "routes.cache"}
+SAME = {"upstreams.qwen.servers.down", "routes.upstream", "routes.limit", "routes.cache"}
 
 
 class Line:

@@ -24,6 +24,7 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 struct node {
 	enum node_kind kind;
 	unsigned       line, column;	/* from 1 */
+	bool           is_empty;	/* a scalar of which nothing is written */
 	struct str     problem;		/* of its environment; complaints about its text say nothing new */
 	struct str     text;		/* of a scalar, environment filled in */
 	struct node  **items;		/* of a list; of a map: key, value, key, value */
@@ -38,6 +39,7 @@ struct names {
 	struct node **keys;
 	bool         *used;
 	size_t        n;
+	bool          is_broken;	/* who is in it could not be read */
 };
 
 /* One reading: where it goes, where errors go, and the way down to the current key. */
@@ -49,6 +51,7 @@ struct reading {
 	bool         (*check_format)(struct arena *, struct str format, const char **why);
 	struct upstream_conf *upstream;	/* the one whose servers are read */
 	struct names   names[N_NAMES];	/* of the file, for messages after the walk */
+	bool           has_misspelt;	/* a key, so what it would have named is not known */
 	char           path[256];
 	size_t         path_len;
 	struct complaint *complaints;
@@ -62,6 +65,8 @@ void yaml_print(FILE *, struct str);
 /* The value of a key of a map, or NULL. */
 struct node *node_find(const struct node *map, const char *key);
 
+/* A key as it stands in paths. */
+struct str path_key(struct str key);
 /* Adds a message at the node's place (NULL: of the file as a whole) under the current path; false. */
 bool complain(struct reading *, const struct node *, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

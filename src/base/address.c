@@ -224,16 +224,20 @@ address_parse(struct arena *arena, struct str s, const char *default_host, struc
 	    : "give ADDRESS:PORT, [IPV6]:PORT, NAME:PORT or unix:/path";
 	if (str_starts(s, STR("unix:")))
 		return set_unix(arena, str_from(s, 5), out, why);
+	if (str_starts(s, STR("http://")) || str_starts(s, STR("https://"))) {
+		*why = "write the address alone, without http:// before it";
+		return false;
+	}
 	for (i = s.len; i > 0 && s.p[i - 1] != ':'; i--)
 		;
 	if (i > 0) {
 		host = str_first(s, i - 1);
 		port = str_from(s, i);
 	}
-	if (host.len == 0)
+	if (host.len == 0 || str_ends(s, STR("]")))
 		return false;
 	if (!str_to_uint(port, 65535, &number) || number == 0) {
-		if (i > 0)
+		if (i > 0 || str_to_uint(port, UINT64_MAX, &number))
 			*why = "a port is a number from 1 to 65535";
 		return false;
 	}

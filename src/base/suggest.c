@@ -4,24 +4,41 @@
 
 #include "base/arena.h"
 
-struct str
-suggest_name(struct arena *arena, struct str word, const struct str *names, size_t n)
+enum { FAR = 3 };
+
+bool
+suggest_is_near(struct str word, struct str name)
 {
-	struct str all = STR("");
-	unsigned best = 3, d;
-	size_t i, at = n;
+	unsigned distance = str_distance(word, name);
 	uint64_t number;
 
 	/* Short words and numbers are near to everything. */
-	for (i = 0; i < n && !str_to_uint(word, UINT64_MAX, &number); i++) {
-		d = str_distance(word, names[i]);
-		if (d < best && d * 2 < names[i].len) {
-			best = d;
-			at = i;
+	return distance < FAR && distance * 2 < name.len && !str_to_uint(word, UINT64_MAX, &number);
+}
+
+struct str
+suggest_nearest(struct str word, const struct str *names, size_t n)
+{
+	struct str nearest = STR_NONE;
+	unsigned best = FAR;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (suggest_is_near(word, names[i]) && str_distance(word, names[i]) < best) {
+			nearest = names[i];
+			best = str_distance(word, names[i]);
 		}
-	}
-	if (at < n)
-		return arena_printf(arena, "did you mean %.*s?", STR_ARG(names[at]));
+	return nearest;
+}
+
+struct str
+suggest_name(struct arena *arena, struct str word, const struct str *names, size_t n)
+{
+	struct str all = STR(""), nearest = suggest_nearest(word, names, n);
+	size_t i;
+
+	if (nearest.len > 0)
+		return arena_printf(arena, "did you mean %.*s?", STR_ARG(nearest));
 	for (i = 0; i < n; i++)
 		all = arena_printf(arena, "%.*s%s%.*s", STR_ARG(all), i > 0 ? ", " : "",
 		    STR_ARG(names[i]));

@@ -17,7 +17,7 @@ enum {
 	FILE_MAX = 4 * 1024 * 1024,
 	ARENA_FIRST = 16 * 1024,
 	COMPLAINTS_MAX = 500,		/* who has more reads none of them */
-	LINE_MAX_BYTES = 1000
+	HEAD_MAX = 700, TAIL_MAX = 300	/* of a line, what is between is left out */
 };
 
 /* --- reports ----------------------------------------------------------------------------------- */
@@ -86,8 +86,9 @@ tame(struct arena *arena, struct str line)
 	char *p;
 	size_t i;
 
-	if (line.len > LINE_MAX_BYTES)
-		line = arena_printf(arena, "%.*s ...", LINE_MAX_BYTES, line.p);
+	if (line.len > HEAD_MAX + TAIL_MAX)
+		line = arena_printf(arena, "%.*s ... %.*s", HEAD_MAX, line.p, TAIL_MAX,
+		    line.p + line.len - TAIL_MAX);
 	line = arena_dup(arena, line);
 	p = (char *)(uintptr_t)line.p;
 	for (i = 0; i < line.len; i++)
@@ -153,9 +154,11 @@ bool
 complain_key(struct reading *r, const struct node *at, struct str key, const char *fmt, ...)
 {
 	struct str path = arena_printf(r->scratch, "%.*s%s%.*s", (int)r->path_len, r->path,
-	    r->path_len > 0 ? "." : "", STR_ARG(key));
+	    r->path_len > 0 ? "." : "", STR_ARG(path_key(key)));
 	va_list ap;
 
+	if (at->problem.len > 0)
+		return false;
 	va_start(ap, fmt);
 	add_complaint(r, at->line, at->column, path, fmt, ap);
 	va_end(ap);

@@ -41,10 +41,23 @@ push_path(struct reading *r, const char *fmt, ...)
 	return was;
 }
 
+struct str
+path_key(struct str key)
+{
+	return key.len > 0 ? key : STR("\"\"");
+}
+
 static size_t
 push_key(struct reading *r, struct str key)
 {
-	return push_path(r, "%s%.*s", r->path_len > 0 ? "." : "", STR_ARG(key));
+	return push_path(r, "%s%.*s", r->path_len > 0 ? "." : "", STR_ARG(path_key(key)));
+}
+
+/* Of an entry; a single value is its list itself. */
+static size_t
+push_index(struct reading *r, const struct node *list, size_t i)
+{
+	return list->kind == NODE_LIST ? push_path(r, "[%zu]", i) : r->path_len;
 }
 
 static void
@@ -79,20 +92,70 @@ check_twice(struct reading *r, const struct node *map, size_t i,
 	return false;
 }
 
-static void
-check_keys(struct reading *r, const struct row *rows, const struct node *map)
+/* The key stands there or one that was meant to be it. */
+static bool
+has_key(const struct row *rows, const struct node *map, const char *key)
 {
-	struct str names[64];
-	size_t i, n;
+	size_t i;
+
+	for (i = 0; i + 1 < map->n; i += 2)
+		if (find_row(rows, map->items[i]->text) == NULL &&
+		    suggest_is_near(map->items[i]->text, str_of(key)))
+			return true;
+	return node_find(map, key) != NULL;
+}
+
+/* Where a key belongs that is not known where it stands; empty: nowhere. */
+static struct str
+find_home(struct arena *arena, struct str path, const struct row *rows, struct str key)
+{
+	struct str inner, found;
+
+	for (; rows->key != NULL; rows++) {
+		const struct row *below = rows->element != NULL ? rows->element->rows : rows->rows;
+
+		if (str_eq(str_of(rows->key), key))
+			return path;
+		if (below == NULL)
+			continue;
+		inner = arena_printf(arena, "%.*s%s%s%s", STR_ARG(path), path.len > 0 ? "." : "",
+		    rows->key, rows->named != NULL ? ".NAME" : rows->element != NULL ? "[N]" : "");
+		found = find_home(arena, inner, below, key);
+		if (found.len > 0)
+			return found;
+	}
+	return STR_NONE;
+}
+
+static void
+complain_unknown(struct reading *r, const struct row *rows, const struct node *key)
+{
+	struct str names[64], nearest, home;
+	size_t n;
 
 	for (n = 0; rows[n].key != NULL; n++)
 		names[n] = str_of(rows[n].key);
+	nearest = suggest_nearest(key->text, names, n);
+	home = nearest.len > 0 ? STR_NONE : find_home(r->scratch, STR(""), schema_root(), key->text);
+	/* What it stands for may name things. */
+	r->has_misspelt |= nearest.len > 0;
+	if (home.len > 0)
+		complain_key(r, key, key->text, "unknown key here, it belongs in %.*s", STR_ARG(home));
+	else
+		complain_key(r, key, key->text, "unknown key, %.*s",
+		    STR_ARG(suggest_name(r->scratch, key->text, names, n)));
+}
+
+static void
+check_keys(struct reading *r, const struct row *rows, const struct node *map)
+{
+	size_t i;
+
 	for (i = 0; i + 1 < map->n; i += 2)
 		if (find_row(rows, map->items[i]->text) != NULL)
 			check_twice(r, map, i, str_eq);
 		else
-			complain_key(r, map->items[i], map->items[i]->text, "unknown key, %.*s",
-			    STR_ARG(suggest_name(r->scratch, map->items[i]->text, names, n)));
+			complain_unknown(r, rows, map->items[i]);
 }
 
 void
@@ -115,6 +178,26 @@ schema_tell_problems(struct reading *r, const struct node *n)
 	}
 }
 
+static struct str
+list_keys(struct arena *arena, const struct row *rows)
+{
+	struct str all = STR("");
+	const struct row *row;
+
+	for (row = rows; row->key != NULL; row++)
+		all = arena_printf(arena, "%.*s%s%s", STR_ARG(all), row != rows ? ", " : "", row->key);
+	return all;
+}
+
+/* Reads a value; "key:" with nothing behind it is none. */
+static bool
+parse_value(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (n->is_empty)
+		return complain(r, n, "there is no value, give one or leave it out");
+	return row->type->parse(r, row, n, base);
+}
+
 static bool
 fill_default(struct reading *r, const struct row *row, void *base)
 {
@@ -131,15 +214,16 @@ schema_fill(struct reading *r, const struct row *rows, const struct node *map, v
 	const struct row *row;
 
 	if (map->kind != NODE_MAP)
-		return complain(r, map, "a mapping is expected here: key: value");
+		return complain(r, map, "a mapping is expected here, its keys are %.*s",
+		    STR_ARG(list_keys(r->scratch, rows)));
 	check_keys(r, rows, map);
 	for (row = rows; row->key != NULL; row++) {
 		const struct node *n = node_find(map, row->key);
 
 		was = push_key(r, str_of(row->key));
 		if (n != NULL)
-			row->type->parse(r, row, n, base);
-		else if (row->required) {
+			parse_value(r, row, n, base);
+		else if (row->required && !has_key(rows, map, row->key)) {
 			pop_path(r, was);
 			complain_key(r, map, str_of(row->key), "missing, %s", row->help);
 		} else if (row->def != NULL)
@@ -271,7 +355,8 @@ parse_number(struct reading *r, const struct row *row, const struct node *n, voi
 	if (!want_scalar(r, n, "a whole number"))
 		return false;
 	if (!str_to_uint(n->text, UINT64_MAX, &value))
-		return complain(r, n, "\"%.*s\" is no whole number", STR_ARG(n->text));
+		return complain(r, n, "\"%.*s\" is no whole number, %lld to %lld is possible",
+		    STR_ARG(n->text), (long long)row->min, (long long)row->max);
 	if (value < (uint64_t)row->min || value > (uint64_t)row->max)
 		return complain(r, n, "%.*s is out of bounds, %lld to %lld is possible", STR_ARG(n->text),
 		    (long long)row->min, (long long)row->max);
@@ -449,16 +534,24 @@ print_text_row(FILE *out, int indent, const struct row *row, const void *base)
 
 enum { PLAIN_MAX = 8 * 1024 };
 
-/* What will stand in a field, a name or a path: no byte that ends a line or a C string. */
+/* What will stand in a line: no byte that ends it or a C string, nothing that is no text but a tab. */
 static bool
-want_plain(struct reading *r, const struct node *n)
+want_line(struct reading *r, const struct node *n)
 {
 	size_t i;
 
 	for (i = 0; i < n->text.len; i++)
-		if ((unsigned char)n->text.p[i] < 0x20 || n->text.p[i] == 0x7f)
+		if (((unsigned char)n->text.p[i] < 0x20 && n->text.p[i] != '\t') || n->text.p[i] == 0x7f)
 			return complain(r, n, "a control byte cannot be in it");
 	return n->text.len <= PLAIN_MAX || complain(r, n, "longer than 8 KB");
+}
+
+/* What will stand in a field, a name or a path. */
+static bool
+want_plain(struct reading *r, const struct node *n)
+{
+	return want_line(r, n) && (str_find(n->text, '\t') < 0 ||
+	    complain(r, n, "a control byte cannot be in it"));
 }
 
 static bool
@@ -520,7 +613,7 @@ parse_host(struct reading *r, const struct row *row, const struct node *n, void 
 		    STR_ARG(n->text));
 	if (str_find(*at, ':') >= 0 && at->p[0] != ':' && str_find(str_from(*at, (size_t)str_find(*at,
 	    ':') + 1), ':') < 0)
-		return complain(r, n, "a host is given without its port");
+		return complain(r, n, "\"%.*s\" is no host name, leave the port out", STR_ARG(n->text));
 	return true;
 }
 
@@ -580,7 +673,8 @@ parse_listen(struct reading *r, const struct row *row, const struct node *n, voi
 
 	if (!take_address(r, n, "0.0.0.0", at))
 		return false;
-	return !at->is_name || complain(r, n, "a name, write the address to listen on");
+	return !at->is_name || complain(r, n, "\"%.*s\" is a name, write the address to listen on",
+	    STR_ARG(n->text));
 }
 
 static bool
@@ -637,9 +731,8 @@ parse_list(struct reading *r, const struct row *row, const struct node *n, void 
 	at->items = arena_zalloc(r->arena, (count + 1) * row->size);
 	at->n = count;
 	for (i = 0; i < count; i++) {
-		was = push_path(r, "[%zu]", i);
-		ok &= row->element->type->parse(r, row->element, items[i],
-		    (char *)at->items + i * row->size);
+		was = push_index(r, n, i);
+		ok &= parse_value(r, row->element, items[i], (char *)at->items + i * row->size);
 		pop_path(r, was);
 	}
 	return ok;
@@ -697,11 +790,13 @@ take_names(struct reading *r, const struct row *row, const struct node *n, enum 
 	struct names *names = &r->names[kind];
 	size_t i, was;
 
+	names->is_broken = true;
 	if (n->kind != NODE_MAP)
 		return complain(r, n, "a mapping of names to %s is expected here", name_kinds[kind].many);
 	if (n->n / 2 > (size_t)row->max)
 		return complain(r, n, "%zu %s, %lld are possible", n->n / 2, name_kinds[kind].many,
 		    (long long)row->max);
+	names->is_broken = false;
 	names->n = n->n / 2;
 	names->keys = arena_alloc(r->scratch, (names->n + 1) * sizeof(*names->keys));
 	names->used = arena_zalloc(r->scratch, names->n + 1);
@@ -739,6 +834,8 @@ find_name(struct reading *r, const struct node *n, enum names_kind kind, size_t 
 		/* Perhaps the one that is meant: not to be called unused for a slip. */
 		names->used[i] |= str_distance(n->text, known[i]) < 3;
 	}
+	if (names->is_broken)
+		return false;
 	if (names->n == 0)
 		return complain(r, n, "\"%.*s\" is not there, %s has no names", STR_ARG(n->text),
 		    name_kinds[kind].section);
@@ -870,7 +967,7 @@ take_key(struct reading *r, const struct node *n, const struct word *words, stru
 	struct node word = *n;
 	int source;
 
-	if (!want_scalar(r, n, "client_ip, header:NAME or another key"))
+	if (!want_scalar(r, n, "a key such as client_ip or header:NAME"))
 		return false;
 	if (colon >= 0)
 		word.text = str_first(n->text, (size_t)colon);
@@ -1204,7 +1301,10 @@ parse_upstream(struct reading *r, const struct row *row, const struct node *n, v
 	/* Two places may set these, so neither has a default. */
 	up->prefix4 = 32;
 	up->prefix6 = 64;
-	schema_fill(r, row->rows, n, up);
+	if (n->is_empty)
+		complain(r, n, "there is no value, give one or leave it out");
+	else
+		schema_fill(r, row->rows, n, up);
 	if (n->kind == NODE_MAP)
 		check_upstream(r, n, r->n_errors == errors, up);
 	return r->n_errors == errors;
@@ -1954,10 +2054,10 @@ parse_route(struct reading *r, const struct row *row, const struct node *n, void
 	schema_fill(r, row->rows, n, base);
 	if (n->kind != NODE_MAP)
 		return false;
-	if ((node_find(n, "path") != NULL) == (node_find(n, "exact") != NULL))
+	if (has_key(row->rows, n, "path") == has_key(row->rows, n, "exact"))
 		complain(r, n, "a route has either path or exact");
-	actions = (node_find(n, "upstream") != NULL) + (node_find(n, "respond") != NULL) +
-	    (node_find(n, "redirect") != NULL);
+	actions = has_key(row->rows, n, "upstream") + has_key(row->rows, n, "respond") +
+	    has_key(row->rows, n, "redirect");
 	if (actions != 1)
 		complain(r, n, "a route has one of upstream, respond and redirect");
 	if (node_find(n, "cache") != NULL && node_find(n, "upstream") == NULL)
@@ -1986,6 +2086,8 @@ parse_format(struct reading *r, const struct row *row, const struct node *n, voi
 	if (!want_scalar(r, n, "json, combined or a format with $fields"))
 		return false;
 	if (str_find(n->text, '$') < 0 && !find_word(r, words, n, &kind))
+		return false;
+	if (!want_line(r, n))
 		return false;
 	if (kind == LOG_CUSTOM && r->check_format != NULL && !r->check_format(r->scratch, n->text, &why))
 		return complain(r, n, "\"%.*s\": %s", STR_ARG(n->text), why);
@@ -2141,7 +2243,7 @@ schema_finish(struct reading *r, const struct node *root)
 	unsigned kind;
 
 	for (kind = 0; kind < N_NAMES; kind++)
-		if (has_routes ? r->config->n_routes > 0 : kind != NAMES_UPSTREAM)
+		if (!r->has_misspelt && (has_routes ? r->config->n_routes > 0 : kind != NAMES_UPSTREAM))
 			check_unused(r, kind);
 	return has_routes || make_route(r, root);
 }

@@ -22,6 +22,7 @@ struct builder {
 	struct str      text;
 	yaml_parser_t   parser;
 	struct table    anchors;
+	struct node     unfinished;	/* stands there for an anchored node that is being read */
 	size_t          n_nodes;
 	bool            failed;
 };
@@ -50,23 +51,70 @@ mark_of(struct str text, size_t offset)
 	return mark;
 }
 
+/* The line a mark is in, from its column on. */
+static struct str
+text_at(struct str text, yaml_mark_t mark)
+{
+	size_t line = mark.line, column = mark.column;
+	ptrdiff_t end;
+
+	for (; line > 0 && (end = str_find(text, '\n')) >= 0; line--)
+		text = str_from(text, (size_t)end + 1);
+	if ((end = str_find(text, '\n')) >= 0)
+		text = str_first(text, (size_t)end);
+	for (; column > 0 && text.len > 0; column--)
+		do
+			text = str_from(text, 1);
+		while (text.len > 0 && ((unsigned char)text.p[0] & 0xc0) == 0x80);
+	return text;
+}
+
+/* What people stumble over, in words of their own; NULL: the library's do. */
+static const char *
+explain(struct builder *b)
+{
+	yaml_mark_t mark = b->parser.problem_mark, line = mark;
+	struct str at = text_at(b->text, mark), before;
+
+	line.column = 0;
+	before = text_at(b->text, line);
+	before.len -= at.len;
+	if (b->parser.error == YAML_SCANNER_ERROR && at.len > 0 && at.p[0] == '\t')
+		return "a tab cannot stand here, use spaces";
+	if (b->parser.error == YAML_SCANNER_ERROR && at.len > 0 && strchr("@`%", at.p[0]) != NULL)
+		return "a text that begins with @, ` or % needs quotes";
+	if (b->parser.error == YAML_PARSER_ERROR && memmem(before.p, before.len, "${", 2) != NULL)
+		return "a text with ${ needs quotes inside [ ] and { }";
+	return NULL;
+}
+
+static void
+fail_to_parse(struct builder *b)
+{
+	const yaml_parser_t *p = &b->parser;
+	const char *own = explain(b);
+	char why[256];
+	int n;
+
+	n = snprintf(why, sizeof(why), "this is not YAML: %s", own != NULL ? own
+	    : p->problem != NULL ? p->problem : "unreadable");
+	if (own == NULL && p->context != NULL)
+		n += snprintf(why + n, sizeof(why) - (size_t)n, " %s", p->context);
+	if (own == NULL && p->context != NULL && p->context_mark.line < p->problem_mark.line)
+		snprintf(why + n, sizeof(why) - (size_t)n, " that begins in line %zu",
+		    p->context_mark.line + 1);
+	fail(b, p->error == YAML_READER_ERROR ? mark_of(b->text, p->problem_offset)
+	    : p->problem_mark, why);
+}
+
 static bool
 next_event(struct builder *b, yaml_event_t *event)
 {
-	yaml_mark_t mark;
-	char why[256];
-
 	if (b->failed)
 		return false;
 	if (yaml_parser_parse(&b->parser, event))
 		return true;
-	snprintf(why, sizeof(why), "this is not YAML: %s%s%s",
-	    b->parser.problem != NULL ? b->parser.problem : "unreadable",
-	    b->parser.context != NULL ? " " : "", b->parser.context != NULL ? b->parser.context : "");
-	mark = b->parser.problem_mark;
-	if (b->parser.error == YAML_READER_ERROR)
-		mark = mark_of(b->text, b->parser.problem_offset);
-	fail(b, mark, why);
+	fail_to_parse(b);
 	return false;
 }
 
@@ -210,12 +258,12 @@ value_of(struct builder *b, struct str name, struct str rest, struct node *n)
 		return str_from(rest, 2);
 	if (found != NULL && is_utf8(str_of(found)))
 		return str_of(found);
-	if (found != NULL)
-		n->problem = arena_printf(scratch, "the environment variable %.*s is not UTF-8",
-		    STR_ARG(name));
-	else
-		n->problem = arena_printf(scratch, "the environment variable %.*s is not set, set it or "
-		    "write ${%.*s:-default}", STR_ARG(name), STR_ARG(name));
+	n->problem = arena_printf(scratch, "%.*s%sthe environment variable %.*s is not %s",
+	    STR_ARG(n->problem), n->problem.len > 0 ? "; " : "", STR_ARG(name),
+	    found != NULL ? "UTF-8" : "set");
+	if (found == NULL)
+		n->problem = arena_printf(scratch, "%.*s, set it or write ${%.*s:-default}",
+		    STR_ARG(n->problem), STR_ARG(name));
 	return STR("");
 }
 
@@ -300,6 +348,7 @@ build_children(struct builder *b, struct node *n, yaml_event_type_t end, unsigne
 			return;
 		done = event.type == end;
 		is_merge = n->kind == NODE_MAP && n->n % 2 == 0 && event.type == YAML_SCALAR_EVENT &&
+		    event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
 		    strcmp((const char *)event.data.scalar.value, "<<") == 0;
 		item = done ? NULL : build(b, &event, depth + 1);
 		mark = event.start_mark;
@@ -329,13 +378,37 @@ build_children(struct builder *b, struct node *n, yaml_event_type_t end, unsigne
 		merge(b, n, merges, merge_mark);
 }
 
+static void
+set_anchor(struct builder *b, const unsigned char *anchor, struct node *n)
+{
+	if (anchor != NULL && !b->failed)
+		table_set(&b->anchors, arena_dup(b->reading->scratch, str_of((const char *)anchor)), n);
+}
+
+/* Kinds of values are the schema's to know: tags that YAML itself has say nothing new. */
+static void
+check_tag(struct builder *b, const unsigned char *tag, yaml_mark_t mark)
+{
+	static const char *const known[] = { YAML_STR_TAG, YAML_INT_TAG, YAML_BOOL_TAG, YAML_FLOAT_TAG,
+		YAML_SEQ_TAG, YAML_MAP_TAG };
+	size_t i;
+
+	for (i = 0; tag != NULL && i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp((const char *)tag, known[i]) == 0)
+			return;
+	if (tag != NULL)
+		fail(b, mark, "this tag means nothing here, leave it out");
+}
+
 /* The anchored node itself: what an alias adds is counted, not copied. */
 static struct node *
 find_alias(struct builder *b, const yaml_event_t *event, unsigned depth)
 {
 	struct node *n = table_get(&b->anchors, str_of((const char *)event->data.alias.anchor));
 
-	if (n == NULL)
+	if (n == &b->unfinished)
+		fail(b, event->start_mark, "this alias stands in what it is an alias of");
+	else if (n == NULL)
 		fail(b, event->start_mark, "this alias has no anchor before it");
 	else if (depth + n->height > DEPTH_MAX)
 		fail(b, event->start_mark, TOO_DEEP);
@@ -345,41 +418,60 @@ find_alias(struct builder *b, const yaml_event_t *event, unsigned depth)
 }
 
 static struct node *
+build_scalar(struct builder *b, const yaml_event_t *event)
+{
+	struct node *n = new_node(b, NODE_SCALAR, event->start_mark);
+
+	check_tag(b, event->data.scalar.tag, event->start_mark);
+	n->is_empty = event->data.scalar.length == 0 &&
+	    event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+	n->text = fill_in(b, str_make((const char *)event->data.scalar.value,
+	    event->data.scalar.length), n);
+	set_anchor(b, event->data.scalar.anchor, n);
+	return n;
+}
+
+static struct node *
+build_list(struct builder *b, const yaml_event_t *event, unsigned depth)
+{
+	struct node *n = new_node(b, NODE_LIST, event->start_mark);
+
+	check_tag(b, event->data.sequence_start.tag, event->start_mark);
+	set_anchor(b, event->data.sequence_start.anchor, &b->unfinished);
+	build_children(b, n, YAML_SEQUENCE_END_EVENT, depth);
+	set_anchor(b, event->data.sequence_start.anchor, n);
+	return n;
+}
+
+static struct node *
+build_map(struct builder *b, const yaml_event_t *event, unsigned depth)
+{
+	struct node *n = new_node(b, NODE_MAP, event->start_mark);
+
+	check_tag(b, event->data.mapping_start.tag, event->start_mark);
+	set_anchor(b, event->data.mapping_start.anchor, &b->unfinished);
+	build_children(b, n, YAML_MAPPING_END_EVENT, depth);
+	set_anchor(b, event->data.mapping_start.anchor, n);
+	return n;
+}
+
+static struct node *
 build(struct builder *b, yaml_event_t *event, unsigned depth)
 {
-	const unsigned char *anchor = NULL;
 	struct node *n = NULL;
 
-	if (depth > DEPTH_MAX) {
+	if (depth > DEPTH_MAX)
 		fail(b, event->start_mark, TOO_DEEP);
-		return NULL;
-	}
-	switch (event->type) {
-	case YAML_ALIAS_EVENT:
-		return find_alias(b, event, depth);
-	case YAML_SCALAR_EVENT:
-		n = new_node(b, NODE_SCALAR, event->start_mark);
-		n->text = fill_in(b, str_make((const char *)event->data.scalar.value,
-		    event->data.scalar.length), n);
-		anchor = event->data.scalar.anchor;
-		break;
-	case YAML_SEQUENCE_START_EVENT:
-		n = new_node(b, NODE_LIST, event->start_mark);
-		anchor = event->data.sequence_start.anchor;
-		build_children(b, n, YAML_SEQUENCE_END_EVENT, depth);
-		break;
-	case YAML_MAPPING_START_EVENT:
-		n = new_node(b, NODE_MAP, event->start_mark);
-		anchor = event->data.mapping_start.anchor;
-		build_children(b, n, YAML_MAPPING_END_EVENT, depth);
-		break;
-	default:
+	else if (event->type == YAML_ALIAS_EVENT)
+		n = find_alias(b, event, depth);
+	else if (event->type == YAML_SCALAR_EVENT)
+		n = build_scalar(b, event);
+	else if (event->type == YAML_SEQUENCE_START_EVENT)
+		n = build_list(b, event, depth);
+	else if (event->type == YAML_MAPPING_START_EVENT)
+		n = build_map(b, event, depth);
+	else
 		fail(b, event->start_mark, "a value is expected here");
-		return NULL;
-	}
-	/* Known once it is complete: an anchor cannot hold itself. */
-	if (anchor != NULL && !b->failed)
-		table_set(&b->anchors, arena_dup(b->reading->scratch, str_of((const char *)anchor)), n);
 	return b->failed ? NULL : n;
 }
 
@@ -420,8 +512,10 @@ yaml_read(struct reading *r, struct str text)
 
 	memset(&b, 0, sizeof(b));
 	b.reading = r;
-	b.text = text;
+	/* A byte order mark says nothing, and is no column. */
+	b.text = text = str_from(text, str_starts(text, STR("\xef\xbb\xbf")) ? 3 : 0);
 	check(yaml_parser_initialize(&b.parser) != 0);
+	yaml_parser_set_encoding(&b.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&b.parser, (const unsigned char *)text.p, text.len);
 	root = build_document(&b);
 	if (root == NULL && !b.failed)

@@ -54,7 +54,8 @@ struct exchange {
 	bool wants_fresh;		/* no parked connection for the next attempt */
 	bool was_stale;			/* that has happened already */
 	bool origin_held, front_held;
-	bool is_event_stream;
+	bool takes_event;		/* an event of ours may follow the answer's bytes */
+	char last_byte;			/* of these, as far as they came */
 	unsigned tries;
 	enum end end;			/* why the last attempt, or all of it, ended */
 	enum end abandoned;		/* the client left but the answer is still fetched; END_OK: not */

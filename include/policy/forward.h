@@ -50,6 +50,8 @@ struct message *forward_request(const struct forward_facts *, const struct messa
  * The Connection field is the front's.
  */
 struct message *forward_response(const struct forward_facts *, const struct message *response, struct arena *);
+/* Is the answer's type text/event-stream, whatever its parameters? */
+bool forward_is_event_stream(const struct message *response);
 /* Applies set, add and remove of one direction to the message; values are expanded in the arena. */
 void forward_apply_rules(const struct header_rules *, const struct forward_facts *, struct message *,
     struct arena *);

@@ -253,6 +253,15 @@ send_limit(const struct exchange *x)
 
 /* --- respond: the answer to the client ---------------------------------------------------------------------- */
 
+/* Not where it would count as the server's own bytes or stand unpacked among packed ones. */
+static bool
+takes_event(const struct message *response, const struct message *sent)
+{
+	return forward_is_event_stream(response) &&
+	    (sent->framing == FRAMING_CHUNKED || sent->framing == FRAMING_CLOSE) &&
+	    message_find(response, FIELD_CONTENT_ENCODING) == NULL;
+}
+
 static void
 respond_enter(struct exchange *x)
 {
@@ -260,8 +269,7 @@ respond_enter(struct exchange *x)
 
 	x->facts.status = x->response->status;
 	m = forward_response(&x->facts, x->response, x->world->scratch);
-	x->is_event_stream = message_value(m, FIELD_X_ACCEL_BUFFERING).len > 0 &&
-	    str_starts(message_value(m, FIELD_CONTENT_TYPE), STR("text/event-stream"));
+	x->takes_event = takes_event(x->response, m);
 	relay_forget(x);
 	respond_head(x, m);
 	x->touched = clock_now();
@@ -554,7 +562,7 @@ answer_failure(struct exchange *x, enum end why)
 		respond_end(x);
 		return;
 	}
-	if (x->is_event_stream && x->head_sent)
+	if (x->takes_event && x->head_sent)
 		reply_stream_error(x, info->name, info->text);
 	x->front = NULL;
 	front->ops->reset(front);

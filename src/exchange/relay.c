@@ -200,6 +200,8 @@ respond_body(struct exchange *x, const struct str *spans, size_t n)
 	if (x->front == NULL)
 		return;
 	x->bytes_out += total_of(spans, n);
+	if (x->takes_event && n > 0 && spans[n - 1].len > 0)
+		x->last_byte = spans[n - 1].p[spans[n - 1].len - 1];
 	x->front->ops->send_body(x->front, spans, n);
 	if (x->origin == NULL || x->origin_held || x->front->ops->backlog(x->front) <= FRONT_HIGH_MARK)
 		return;

@@ -167,7 +167,13 @@ void
 reply_stream_error(struct exchange *x, const char *code, const char *text)
 {
 	struct str json = error_json(x->arena, error_type(END_OK, 502), code, text);
-	struct str event = arena_printf(x->arena, "event: error\ndata: %.*s\n\n", STR_ARG(json));
+	/*
+	 * A line that was cut is ended.  An event that was cut is not: it would pass for whole, so
+	 * what came of it becomes part of this one, which nobody takes for an answer.
+	 */
+	const char *end = x->last_byte == '\n' || x->bytes_out == 0 ? "" : "\n";
+	struct str event = arena_printf(x->arena, "%sevent: error\ndata: %.*s\n\n", end,
+	    STR_ARG(json));
 
 	respond_body(x, &event, 1);
 }

@@ -359,8 +359,8 @@ forward_request(const struct forward_facts *facts, const struct message *m, stru
 
 /* --- the answer --------------------------------------------------------------------------------------------- */
 
-static bool
-is_event_stream(const struct message *m)
+bool
+forward_is_event_stream(const struct message *m)
 {
 	struct str type = message_value(m, FIELD_CONTENT_TYPE);
 	ptrdiff_t cut = str_find(type, ';');
@@ -418,7 +418,7 @@ forward_response(const struct forward_facts *facts, const struct message *m, str
 	if (m->status >= 200) {
 		if (message_find(m, FIELD_DATE) == NULL)
 			add(out, FIELD_DATE, clock_http_date());
-		if (is_event_stream(m)) {
+		if (forward_is_event_stream(m)) {
 			if (message_find(m, FIELD_X_ACCEL_BUFFERING) == NULL)
 				add(out, FIELD_X_ACCEL_BUFFERING, STR("no"));
 			if (!has_directive(m, FIELD_CACHE_CONTROL, STR("no-transform")))

@@ -166,6 +166,42 @@ def test_event_stream_ends_with_an_error_event():
             assert w.last()["end"] == "body_cut"
 
 
+def cut_stream(sent, head="Transfer-Encoding: chunked", type="text/event-stream", **more):
+    """What a client gets after the head of a stream that is cut behind the bytes sent."""
+    def handler(c, r):
+        c.send(f"HTTP/1.1 200 OK\r\nContent-Type: {type}\r\n{head}\r\n\r\n".encode())
+        c.chunk(sent) if "chunked" in head else c.send(sent)
+        c.close()
+    with Weir(conf(**more), Origin(handler)) as w:
+        c = Client(w)
+        c.request()
+        c.recv_head()
+        got = c.recv_all()
+        assert not got.endswith(b"0\r\n\r\n"), got
+        return re.sub(rb"(?:^|\r\n)[0-9a-f]+\r\n", b"", got)
+
+
+def test_error_event_after_half_a_line():
+    """What came of the last event never passes for a whole one."""
+    for sent in (b'data: 1\n\ndata: {"half', b"data: 1\n\nid: 5\ndata: 1\n", b"data: 1\r"):
+        got = cut_stream(sent)
+        assert got.startswith(sent), got
+        rest = got[len(sent):]
+        assert rest.startswith(b"event: error\ndata: {" if sent.endswith(b"\n") else
+                               b"\nevent: error\ndata: {"), rest
+
+
+def test_error_event_only_where_it_can_be_told_apart():
+    """Not within a counted length, not among packed bytes; whatever case and rules."""
+    long = b"data: 1\n\n"
+    assert cut_stream(long, "Content-Length: 100") == long
+    assert cut_stream(long, "Content-Encoding: gzip\r\nTransfer-Encoding: chunked").rstrip() == \
+        long.rstrip()
+    assert b"event: error" in cut_stream(long, type="Text/Event-Stream;charset=utf-8")
+    assert b"event: error" in cut_stream(long, route="response_headers: {remove: [X-Accel-Buffering]}")
+    assert b"event: error" not in cut_stream(long, type="text/event-streams")
+
+
 def test_server_dies_before_the_head():
     for way in (lambda c: c.close(), lambda c: c.reset(),
                 lambda c: (c.send(b"HTTP/1.1 200 OK\r\nContent-"), c.close())):

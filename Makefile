@@ -40,7 +40,7 @@ SRC	:= $(wildcard src/*/*.c)
 LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHTTP_OBJ)
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test unit blackbox lint docs demo demo-stop bench fuzz clean need-% build programs
+.PHONY: all help test unit blackbox clients lint docs demo demo-stop bench fuzz clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
 	@$(MAKE) --no-print-directory build
@@ -80,8 +80,18 @@ $(B)/model: $(wildcard bench/model/*.c) $(wildcard bench/model/*.h) $(wildcard b
 
 programs: build $(UNIT)
 
+# Real clients for the tests: the npm packages of a lock file, into build/ and nowhere else.
+NPM	:= build/clients
+$(NPM)/installed: tests/blackbox/k_clients/package-lock.json tests/blackbox/k_clients/package.json
+	@mkdir -p $(NPM)
+	cp $^ $(NPM)
+	cd $(NPM) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+clients: $(NPM)/installed
+
 test: need-test		## lint, unit and black-box tests under ASan and UBSan
-	@$(MAKE) --no-print-directory SAN=1 programs
+	@$(MAKE) --no-print-directory SAN=1 programs clients
 	@$(PYTHON) tests/run.py --build build/san $(if $(T),-k $(T))
 
 unit: need-test		## the unit tests alone
@@ -89,7 +99,7 @@ unit: need-test		## the unit tests alone
 	@$(PYTHON) tests/run.py --build build/san -k unit
 
 blackbox: need-test	## black-box tests, T=d_reload for one folder
-	@$(MAKE) --no-print-directory SAN=1 programs
+	@$(MAKE) --no-print-directory SAN=1 programs clients
 	@$(PYTHON) tests/run.py --build build/san -k $(or $(T),blackbox)
 
 lint: need-test		## layers, banned functions, manual pages

@@ -74,6 +74,7 @@ struct server_conf {
 	unsigned       weight;		/* thousandths: 1.2 is 1200; 1..1000000 */
 	bool           backup;
 	bool           down;
+	unsigned       max_inflight;	/* exchanges at a time, over all upstreams; 0: no limit */
 	unsigned       max_fails;	/* 0: never ejected; the upstream's unless set here */
 	msec           fail_timeout;
 };
@@ -95,6 +96,7 @@ struct upstream_conf {
 		bool              non_idempotent;
 		uint64_t          keep_body;
 	} retry;
+	struct { unsigned size; msec timeout; } queue;	/* for when every server is at max_inflight */
 	struct { unsigned idle; msec timeout; } keepalive;
 	struct { msec connect, first_byte, idle, send, total; } timeouts;	/* total 0: none */
 	bool                finish_on_abort;	/* on_client_abort: finish */

@@ -15,6 +15,7 @@
 #include "net/loop.h"
 #include "policy/forward.h"
 #include "policy/limit.h"
+#include "upstream/line.h"
 #include "upstream/pool.h"
 
 struct arena;
@@ -69,6 +70,8 @@ struct exchange {
 	struct origin  *origin;		/* at most one attempt at a time */
 	struct attempt  attempt;
 	struct pick     pick;
+	struct place    place;		/* in the upstream's line, while every server is full */
+	unsigned        retry_after;	/* seconds, told with a refusal; 0: nothing is */
 	struct str      server;		/* last one tried */
 	struct message *request, *response;
 	struct evbuffer *body;		/* of the request: kept for a retry, or not yet sent */
@@ -83,6 +86,7 @@ struct exchange {
 	struct ip client;		/* after trusted_proxies */
 	char     client_text[48];
 	msec     touched;		/* when bytes last moved */
+	int64_t  joined_us;		/* when it took its place in line */
 	int64_t  started_us, wall_us, queue_us, picked_us, connected_us, first_byte_us;
 	uint64_t bytes_in, bytes_out;
 	TAILQ_ENTRY(exchange) entry;

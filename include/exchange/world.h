@@ -12,6 +12,7 @@
 #include "net/listener.h"
 #include "policy/limit.h"
 #include "upstream/backend.h"
+#include "upstream/line.h"
 
 struct access_log;
 struct arena;
@@ -24,6 +25,7 @@ TAILQ_HEAD(exchange_list, exchange);
 struct world {
 	struct loop             *loop;
 	struct backend_registry  backends;
+	struct line_registry     lines;
 	struct listener_registry listeners;
 	struct limit_registry    limits;
 	struct generation       *current;	/* what a new exchange belongs to */

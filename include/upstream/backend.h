@@ -24,6 +24,13 @@ enum backend_health { BACKEND_UP, BACKEND_EJECTED, BACKEND_TRIAL };
 struct conn;
 struct parked;
 
+/* Somebody to be told when more may be possible than before; embedded in who wants to know. */
+struct backend_watch {
+	void (*changed)(void *arg);
+	void  *arg;
+	TAILQ_ENTRY(backend_watch) entry;
+};
+
 struct backend_stats {
 	uint64_t picked, failed, ejected, reused, opened;
 };
@@ -45,6 +52,8 @@ struct backend {
 	unsigned       fails_at, n_fails;
 	msec           ejected_until;	/* 0: not ejected */
 	bool           on_trial;	/* one exchange is testing it after its ejection */
+	struct deadline ejection;	/* its end, for who waits for it */
+	TAILQ_HEAD(, backend_watch) watches;
 	/* idle connections, the most recently used first */
 	TAILQ_HEAD(, parked) idle;
 	unsigned       n_idle;
@@ -63,6 +72,11 @@ struct backend *backend_get(struct backend_registry *, const struct address *);
 struct backend *backend_ref(struct backend *);
 /* The last one closes the idle connections and frees it. */
 void backend_unref(struct backend *);
+
+/* changed(arg) is called whenever a slot, the trial or the server itself may have become free, or it
+ * was ejected: inside whatever call that was, so it may only take note. */
+void backend_watch(struct backend *, struct backend_watch *, void (*changed)(void *arg), void *arg);
+void backend_unwatch(struct backend *, struct backend_watch *);
 
 /* --- passive health (BEHAVIOUR.md 7); now is monotonic ------------------------------------- */
 enum backend_health backend_health(const struct backend *, msec now);

@@ -15,6 +15,8 @@
 #include "upstream/backend.h"
 
 struct balancer_ops;
+struct line;
+struct line_registry;
 
 #define POOL_MAX_SERVERS 64		/* a bit each in pick.tried */
 
@@ -31,6 +33,8 @@ struct member {
 	uint64_t                  weight;	/* integer: thousandths over their gcd in the pool */
 	int64_t                   current;	/* smooth round robin */
 	uint64_t                  seed;		/* hash of the identity, for rendezvous */
+	unsigned                  limit;	/* max_inflight of the newest configuration; 0: none */
+	struct backend_watch      watch;
 };
 
 struct pool {
@@ -39,6 +43,12 @@ struct pool {
 	struct member              *members;
 	size_t                      n_members;
 	unsigned                    inflight;	/* over all members, of this pool */
+	/* the line, shared with the pools of this name in other generations */
+	struct line                *line;	/* counted */
+	size_t                      n_waiting;	/* of those in the line, who are of this pool */
+	size_t                      n_again;	/* and have tried a server already */
+	bool                        has_room;	/* line.c: for who has tried none */
+	TAILQ_ENTRY(pool)           of_line;
 };
 
 struct balancer_ops {
@@ -50,8 +60,11 @@ struct balancer_ops {
 /* The table, by enum balance_kind. */
 const struct balancer_ops *balancer_of(enum balance_kind);
 
-/* Fills a pool from its configuration; backends come from the registry. */
-void pool_init(struct pool *, const struct upstream_conf *, struct backend_registry *);
+/* Fills a pool from its configuration; backends and its line come from the registries. */
+void pool_init(struct pool *, const struct upstream_conf *, struct backend_registry *,
+    struct line_registry *);
+/* Its configuration is in force: who waits under an older one is subject to the new max_inflight. */
+void pool_adopt(struct pool *);
 void pool_fini(struct pool *);
 
 /* One attempt of an exchange on a server; embedded in the exchange. */
@@ -62,15 +75,27 @@ struct attempt {
 	bool            is_trial;
 	bool            has_succeeded, has_failed;	/* each verdict counts once */
 	bool            is_open;	/* ejected: picked because nothing else was left */
+	int64_t         since_us;	/* when it was picked */
+};
+
+enum pool_answer {
+	POOL_NONE,		/* all were tried or are down */
+	POOL_FULL,		/* none has room now */
+	POOL_GIVEN
 };
 /*
- * Chooses a server: available and not tried; primaries before backups; when every untried member is
- * ejected fails open to the one whose ejection ends first (never to one that is configured down).
- * Marks it in pick->tried, counts it in flight.  False when all were tried or down.
+ * Chooses a server: available, not tried and with room; primaries before backups.  When every untried
+ * member is ejected fails open to the one whose ejection ends first (never to one that is configured
+ * down), when it has room.  Given one, marks it in pick->tried and counts it in flight.
+ *
+ * Room: a server's exchanges in flight are counted over all pools that name it, in every generation;
+ * each pool compares with its own max_inflight, the newest generation's.
  */
-bool pool_pick(struct pool *, struct pick *, struct attempt *);
-/* True when an available server is left that this exchange did not try: what a retry that has an
- * answer in its hand already needs to be worth it. */
+enum pool_answer pool_pick(struct pool *, struct pick *, struct attempt *);
+/* Whether pool_pick would give a server to who has tried none. */
+bool pool_has_room(const struct pool *, msec now);
+/* True when an available server is left that this exchange did not try, with room or with a place in
+ * line: what a retry that has an answer in its hand already needs to be worth it. */
 bool pool_has_other(const struct pool *, const struct pick *);
 /* The good head of an answer; a failure with its log word.  Each counts once: an answer that began
  * well and was cut is both. */

@@ -1140,6 +1140,8 @@ static const struct row server_rows[] = {
 	{ "backup", &type_bool, offsetof(struct server_conf, backup), "false",
 	  .help = "serves only when no other can" },
 	{ "down", &type_bool, offsetof(struct server_conf, down), "false", .help = "gets no requests" },
+	{ "max_inflight", &type_number, offsetof(struct server_conf, max_inflight), "0", 0, 1000000,
+	  .help = "requests it gets at a time, from all upstreams; more wait in line; 0 is no limit" },
 	{ "max_fails", &type_number, offsetof(struct server_conf, max_fails), NULL, 0, 64,
 	  .help = "the upstream's unless given", .optional = true, .example = "2" },
 	{ "fail_timeout", &type_msec, offsetof(struct server_conf, fail_timeout), NULL, 1, HOUR,
@@ -1190,6 +1192,37 @@ static const struct row retry_rows[] = {
 	{ .key = NULL },
 };
 
+static const struct row queue_rows[] = {
+	{ "size", &type_number, UP(queue.size), "64", 0, 100000,
+	  .help = "places; who finds none is refused at once with 503 and Retry-After" },
+	{ "timeout", &type_msec, UP(queue.timeout), "30s", 1, DAY,
+	  .help = "how long one waits; then 503 with Retry-After" },
+	{ .key = NULL },
+};
+
+static bool
+has_limit(const struct upstream_conf *up)
+{
+	size_t i;
+
+	for (i = 0; i < up->n_servers; i++)
+		if (up->servers[i].max_inflight > 0)
+			return true;
+	return false;
+}
+
+/* Where no server has a limit nobody ever waits. */
+static void
+print_queue(FILE *out, int indent, const struct row *row, const void *base)
+{
+	if (!has_limit(base))
+		return;
+	print_head(out, indent, row);
+	schema_print(out, indent + 2, row->rows, base);
+}
+
+static const struct type type_queue = { parse_section, print_queue };
+
 static const struct row keepalive_rows[] = {
 	{ "idle", &type_number, UP(keepalive.idle), "32", 0, 10000,
 	  .help = "idle connections kept to each server" },
@@ -1230,6 +1263,8 @@ static const struct row upstream_rows[] = {
 	  .size = sizeof(struct server_conf) },
 	{ "retry", &type_section, 0, "{}", .rows = retry_rows,
 	  .help = "another server, while the client was told nothing" },
+	{ "queue", &type_queue, 0, "{}", .rows = queue_rows, .optional = true,
+	  .help = "the line of those who wait while every server is at its max_inflight" },
 	{ "keepalive", &type_section, 0, "{}", .rows = keepalive_rows, .help = "connections kept open" },
 	{ "timeouts", &type_section, 0, "{}", .rows = timeouts_rows, .help = "limits of waiting" },
 	{ "on_client_abort", &type_switch, UP(finish_on_abort), "close", .words = abort_words,
@@ -1286,6 +1321,9 @@ check_upstream(struct reading *r, const struct node *n, bool ok, const struct up
 	}
 	if (node_find(n, "servers") == NULL)
 		return;
+	if (ok && node_find(n, "queue") != NULL && !has_limit(up))
+		complain_key(r, node_find(n, "queue"), STR("queue"),
+		    "has no effect, give servers a max_inflight");
 	was = push_path(r, ".servers");
 	check_servers(r, node_find(n, "servers"), up);
 	pop_path(r, was);

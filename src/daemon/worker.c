@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/slab.h"
+#include "base/wait.h"
 #include "config/config.h"
 #include "edge/front_h1.h"
 #include "exchange/exchange.h"
@@ -31,6 +32,7 @@
 #include "net/loop.h"
 #include "ops/access_log.h"
 #include "upstream/backend.h"
+#include "upstream/line.h"
 #include "upstream/origin.h"
 
 enum {
@@ -276,6 +278,7 @@ on_stop(evutil_socket_t number, short what, void *arg)
 static void
 init_modules(void)
 {
+	wait_module_init();
 	conn_module_init();
 	origin_module_init();
 	backend_module_init();
@@ -293,6 +296,7 @@ fini_modules(void)
 	backend_module_fini();
 	origin_module_fini();
 	conn_module_fini();
+	wait_module_fini();
 }
 
 static void
@@ -310,6 +314,7 @@ init(struct worker *wk, const struct source *source)
 	TAILQ_INIT(&w->fronts);
 	LIST_INIT(&w->limits.zones);
 	backend_registry_init(&w->backends, w->loop);
+	line_registry_init(&w->lines, w->loop);
 	listener_registry_init(&w->listeners, w->loop, on_accept, w);
 	w->env.loop = w->loop;
 	w->env.events = &exchange_front_events;
@@ -344,13 +349,15 @@ fini(struct worker *wk)
 	deadline_fini(&wk->flush);
 	deadline_fini(&wk->drain);
 	is_balanced = w->n_generations == 0 && w->n_live == 0 &&
-	    backend_registry_count(&w->backends) == 0 && limit_registry_count(&w->limits) == 0 &&
-	    listener_registry_count(&w->listeners) == 0;
+	    backend_registry_count(&w->backends) == 0 && line_registry_count(&w->lines) == 0 &&
+	    limit_registry_count(&w->limits) == 0 && listener_registry_count(&w->listeners) == 0;
 	if (!is_balanced)
-		log_error("books: %u generations, %zu exchanges, %zu servers, %zu limits, %zu listeners "
-		    "still live", w->n_generations, w->n_live, backend_registry_count(&w->backends),
+		log_error("books: %u generations, %zu exchanges, %zu servers, %zu lines, %zu limits, "
+		    "%zu listeners still live", w->n_generations, w->n_live,
+		    backend_registry_count(&w->backends), line_registry_count(&w->lines),
 		    limit_registry_count(&w->limits), listener_registry_count(&w->listeners));
 	else {
+		line_registry_fini(&w->lines);
 		backend_registry_fini(&w->backends);
 		listener_registry_fini(&w->listeners);
 	}

@@ -49,6 +49,7 @@ static const struct origin_events origin_events;
 static struct slab exchanges;
 
 static void on_deadline(void *);
+static void on_turn(void *);
 
 void
 exchange_module_init(void)
@@ -155,15 +156,12 @@ reply_next(struct exchange *x)
 	return STEP_DONE;
 }
 
-/* --- pick: who serves ---------------------------------------------------------------------------------- */
+/* --- pick: who serves, and the line of those who wait for a server ------------------------------------- */
 
 static void
-pick_enter(struct exchange *x)
+take_server(struct exchange *x)
 {
-	struct pool *pool = generation_pool(x->gen, x->upstream);
-
-	x->pick.now = clock_now();
-	if (!pool_pick(pool, &x->pick, &x->attempt))
+	if (x->attempt.member == NULL)
 		return;
 	x->tries++;
 	x->was_stale = false;
@@ -172,15 +170,76 @@ pick_enter(struct exchange *x)
 	x->server = x->facts.server = x->attempt.member->conf->address.text;
 }
 
+/* Who takes turns in the line: a client address, IPv6 by the network that one subscriber has. */
+static struct str
+client_of(const struct exchange *x, struct ip *masked)
+{
+	if (!x->client.is_set)
+		return STR("unix");
+	*masked = ip_mask(&x->client, x->client.is_v4 ? 32 : 64);
+	return str_make((const char *)masked->bytes, sizeof(masked->bytes));
+}
+
+static void
+pick_enter(struct exchange *x)
+{
+	struct pool *pool = generation_pool(x->gen, x->upstream);
+	enum line_answer answer;
+	struct ip masked;
+
+	x->pick.now = clock_now();
+	x->joined_us = clock_now_us();
+	answer = line_ask(&x->place, pool, &x->pick, &x->attempt, client_of(x, &masked),
+	    x->started_us);
+	if (answer == LINE_GIVEN)
+		take_server(x);
+	else if (answer == LINE_WAIT)
+		relay_wait(x);
+	/* Out of servers: what the last one did is the better answer. */
+	else if (x->end == END_OK)
+		x->end = answer == LINE_FULL ? END_QUEUE_FULL : END_NO_BACKEND;
+}
+
 static enum step
 pick_next(struct exchange *x)
 {
+	if (place_is_taken(&x->place))
+		return STEP_WAIT;
 	if (x->attempt.member != NULL)
 		return STEP_CONNECT;
-	/* Out of servers: what the last one did is the better answer. */
 	if (x->end == END_OK)
 		x->end = END_NO_BACKEND;
 	return STEP_DONE;
+}
+
+static struct limit
+pick_limit(const struct exchange *x)
+{
+	struct limit none = { NO_LIMIT, END_OK };
+	struct limit queue = { x->joined_us / 1000 + x->upstream->queue.timeout,
+		END_QUEUE_TIMEOUT };
+
+	/* Served in this turn already: too late to be late. */
+	return place_is_waiting(&x->place) ? queue : none;
+}
+
+static void
+leave_line(struct exchange *x, enum end why)
+{
+	if (place_is_taken(&x->place))
+		x->queue_us += clock_now_us() - x->joined_us;
+	place_leave(&x->place, why);
+}
+
+static void
+on_turn(void *arg)
+{
+	struct exchange *x = arg;
+
+	check(x->magic == EXCHANGE_MAGIC && !x->is_ended);
+	x->queue_us += clock_now_us() - x->joined_us;
+	take_server(x);
+	exchange_run(x);
 }
 
 /* --- connect ----------------------------------------------------------------------------------------------- */
@@ -300,7 +359,7 @@ static const struct step_info steps[] = {
 	[STEP_ROUTE]   = { "route",   NULL,          route_next,   NULL },
 	[STEP_ADMIT]   = { "admit",   admit_enter,   admit_next,   admit_limit },
 	[STEP_REPLY]   = { "reply",   reply_enter,   reply_next,   NULL },
-	[STEP_PICK]    = { "pick",    pick_enter,    pick_next,    NULL },
+	[STEP_PICK]    = { "pick",    pick_enter,    pick_next,    pick_limit },
 	[STEP_CONNECT] = { "connect", connect_enter, connect_next, connect_limit },
 	[STEP_SEND]    = { "send",    send_enter,    send_next,    send_limit },
 	[STEP_RESPOND] = { "respond", respond_enter, respond_next, respond_limit },
@@ -532,7 +591,7 @@ log_exchange(struct exchange *x)
 		.limit = x->verdict != NULL ? limit_word_name(x->verdict->word) : NULL,
 		.server = x->server,
 		.tries = x->tries,
-		.queue_us = x->picked_us > 0 ? x->queue_us : -1,
+		.queue_us = x->picked_us > 0 || x->queue_us > 0 ? x->queue_us : -1,
 		.connect_us = x->connected_us > 0 ? x->connected_us - x->picked_us : -1,
 		.first_byte_us = x->first_byte_us > 0 ? x->first_byte_us - x->started_us : -1,
 		.total_us = now - x->started_us,
@@ -554,6 +613,8 @@ answer_failure(struct exchange *x, enum end why)
 	const struct end_info *info = end_info(why);
 	struct front_stream *front = x->front;
 
+	if (why == END_QUEUE_FULL || why == END_QUEUE_TIMEOUT)
+		x->retry_after = line_retry_after(generation_pool(x->gen, x->upstream)->line);
 	if (!x->head_sent && (x->refusal.status != 0 || info->status != 0)) {
 		if (x->refusal.status == 0)
 			refuse(x, why, 0, x->refusal.rule);
@@ -581,6 +642,7 @@ exchange_end(struct exchange *x, enum end why)
 		x->end = x->abandoned;
 	x->step = STEP_DONE;
 	deadline_fini(&x->deadline);
+	leave_line(x, why);
 	if (x->origin != NULL)
 		origin_close(x->origin, x->upstream);
 	x->origin = NULL;
@@ -657,6 +719,7 @@ new_exchange(struct world *w, struct front_stream *front, struct message *m)
 	facts->local_port = front->local_port;
 	facts->request_id = request_id_of(x->arena, m);
 	deadline_init(&x->deadline, w->loop, on_deadline, x);
+	place_init(&x->place, on_turn, x);
 	TAILQ_INSERT_TAIL(&w->live, x, entry);
 	w->n_live++;
 	return x;
@@ -775,8 +838,9 @@ on_origin_open(void *arg)
 
 /* A refusal by status goes to another server while one is left and nothing was told the client. */
 static bool
-retries_status(const struct exchange *x, int status)
+retries_status(struct exchange *x, int status)
 {
+	x->pick.now = clock_now();
 	return status_set_has(&x->upstream->retry.on, status) && may_try_again(x) &&
 	    method_allows(x) && pool_has_other(generation_pool(x->gen, x->upstream), &x->pick);
 }

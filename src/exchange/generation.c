@@ -85,7 +85,7 @@ generation_new(struct world *w, struct config *conf, struct err *err)
 	g->pools = calloc(conf->n_upstreams + 1, sizeof(*g->pools));
 	check(g->pools != NULL);
 	for (i = 0; i < conf->n_upstreams; i++)
-		pool_init(&g->pools[i], &conf->upstreams[i], &w->backends);
+		pool_init(&g->pools[i], &conf->upstreams[i], &w->backends, &w->lines);
 	/* What can fail comes last, the log after the sockets: it cannot be taken back. */
 	if (!bind_limits(g, err) || !open_listeners(g, err) || !open_log(g, err)) {
 		generation_unref(g);
@@ -125,10 +125,13 @@ void
 generation_adopt(struct world *w, struct generation *g)
 {
 	struct generation *old = w->current;
+	size_t i;
 
 	w->current = g;
 	w->env.client = &g->config->client;
 	adopt_limits(g, old);
+	for (i = 0; i < g->config->n_upstreams; i++)
+		pool_adopt(&g->pools[i]);
 	if (old == NULL)
 		return;
 	generation_retire(old);

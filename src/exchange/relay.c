@@ -44,16 +44,28 @@ unsent(const struct exchange *x)
 }
 
 static void
-hold_front(struct exchange *x)
+set_hold(struct exchange *x, bool hold)
 {
-	size_t waiting = unsent(x) + (x->origin != NULL ? origin_backlog(x->origin) : 0);
-	bool hold = waiting > ORIGIN_HIGH_MARK;
-
 	if (x->front == NULL || hold == x->front_held)
 		return;
 	x->front_held = hold;
 	x->front->ops->hold(x->front, hold);
 	exchange_arm(x);
+}
+
+static void
+hold_front(struct exchange *x)
+{
+	size_t waiting = unsent(x) + (x->origin != NULL ? origin_backlog(x->origin) : 0);
+
+	set_hold(x, waiting > ORIGIN_HIGH_MARK);
+}
+
+void
+relay_wait(struct exchange *x)
+{
+	if (x->request->expect_continue && !x->request_done)
+		set_hold(x, true);
 }
 
 static void

@@ -146,6 +146,8 @@ reply_send(struct exchange *x)
 	if (r.body.len > 0)
 		add(m, FIELD_CONTENT_TYPE, r.type);
 	add(m, FIELD_LOCATION, r.location);
+	if (x->retry_after > 0)
+		add(m, FIELD_RETRY_AFTER, arena_printf(x->arena, "%u", x->retry_after));
 	if (r.status == 405)
 		add(m, FIELD_ALLOW, allowed(x));
 	if (x->refusal.status == 0 && x->route != NULL) {

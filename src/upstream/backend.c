@@ -30,6 +30,7 @@ struct parked {
 static struct slab parkeds;
 
 static void on_idle_deadline(void *);
+static void on_ejection_over(void *);
 
 void
 backend_module_init(void)
@@ -61,6 +62,38 @@ size_t
 backend_registry_count(const struct backend_registry *r)
 {
 	return r->by_identity.n;
+}
+
+/* --- who wants to know ----------------------------------------------------------------------- */
+
+void
+backend_watch(struct backend *b, struct backend_watch *w, void (*changed)(void *arg), void *arg)
+{
+	w->changed = changed;
+	w->arg = arg;
+	TAILQ_INSERT_TAIL(&b->watches, w, entry);
+}
+
+void
+backend_unwatch(struct backend *b, struct backend_watch *w)
+{
+	TAILQ_REMOVE(&b->watches, w, entry);
+}
+
+static void
+tell_change(const struct backend *b)
+{
+	struct backend_watch *w;
+
+	TAILQ_FOREACH(w, &b->watches, entry)
+		w->changed(w->arg);
+}
+
+/* Its time over, a trial is due, which nobody else would notice while all wait. */
+static void
+on_ejection_over(void *arg)
+{
+	tell_change(arg);
 }
 
 /* --- identity --------------------------------------------------------------------------------- */
@@ -96,8 +129,10 @@ backend_get(struct backend_registry *r, const struct address *address)
 	struct backend *b = table_get(&r->by_identity, address->text);
 
 	if (b != NULL) {
-		if (b->address.is_name)
+		if (b->address.is_name) {
 			resolve(b);
+			tell_change(b);
+		}
 		return backend_ref(b);
 	}
 	b = calloc(1, sizeof(*b));
@@ -109,7 +144,9 @@ backend_get(struct backend_registry *r, const struct address *address)
 	b->address.text = b->identity = str_of(copy(address->text));
 	b->address.host = str_of(copy(address->host));
 	TAILQ_INIT(&b->idle);
+	TAILQ_INIT(&b->watches);
 	deadline_init(&b->idle_deadline, r->loop, on_idle_deadline, b);
+	deadline_init(&b->ejection, r->loop, on_ejection_over, b);
 	resolve(b);
 	table_set(&r->by_identity, b->identity, b);
 	return b;
@@ -138,10 +175,11 @@ backend_unref(struct backend *b)
 	check(b->magic == BACKEND_MAGIC && b->refs > 0);
 	if (--b->refs > 0)
 		return;
-	check(b->inflight == 0);
+	check(b->inflight == 0 && TAILQ_EMPTY(&b->watches));
 	while (!TAILQ_EMPTY(&b->idle))
 		drop(TAILQ_FIRST(&b->idle));
 	deadline_fini(&b->idle_deadline);
+	deadline_fini(&b->ejection);
 	table_remove(&b->registry->by_identity, b->identity);
 	b->magic = 0;
 	free((char *)(uintptr_t)b->identity.p);
@@ -184,6 +222,7 @@ backend_done(struct backend *b, bool is_trial)
 	b->inflight--;
 	if (is_trial)
 		b->on_trial = false;
+	tell_change(b);
 }
 
 void
@@ -194,6 +233,7 @@ backend_success(struct backend *b, bool probation)
 	b->ejected_until = 0;
 	b->n_fails = 0;
 	log_info("server %.*s: answers again", STR_ARG(b->identity));
+	tell_change(b);
 }
 
 static void
@@ -210,6 +250,8 @@ eject(struct backend *b, msec now, msec fail_timeout, const char *why)
 	else
 		log_warn("server %.*s: left out for %lld ms, last failure: %s",
 		    STR_ARG(b->identity), (long long)fail_timeout, why);
+	deadline_arm(&b->ejection, fail_timeout);
+	tell_change(b);
 }
 
 /* How many of the remembered failures are younger than fail_timeout, the newest first. */

@@ -2,15 +2,17 @@
 /*
  * The servers of one upstream: who may serve, who does, and what came of it.
  *
- * The balancer chooses among those that are eligible; what makes eligible (health, backup, tried) is
- * decided here, once for all balancers.
+ * The balancer chooses among those that are eligible; what makes eligible (health, room, backup, tried)
+ * is decided here, once for all balancers.
  */
 #include "upstream/pool.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "upstream/line.h"
 
 static const uint64_t HASH_SEED = 0x77656972;	/* the same in every process: hashing is sticky */
 
@@ -26,8 +28,15 @@ gcd(uint64_t a, uint64_t b)
 	return a;
 }
 
+static void
+on_backend_changed(void *line)
+{
+	line_changed(line);
+}
+
 void
-pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_registry *registry)
+pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_registry *registry,
+    struct line_registry *lines)
 {
 	uint64_t divisor = 0;
 	size_t i;
@@ -36,6 +45,8 @@ pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_re
 	memset(pool, 0, sizeof(*pool));
 	pool->conf = conf;
 	pool->balancer = balancer_of(conf->balance);
+	pool->line = line_get(lines, conf->name);
+	TAILQ_INSERT_TAIL(&pool->line->pools, pool, of_line);
 	pool->members = calloc(conf->n_servers, sizeof(*pool->members));
 	check(pool->members != NULL);
 	pool->n_members = conf->n_servers;
@@ -46,9 +57,39 @@ pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_re
 
 		m->conf = &conf->servers[i];
 		m->weight = m->conf->weight / divisor;
+		m->limit = m->conf->max_inflight;
 		m->backend = backend_get(registry, &m->conf->address);
 		m->seed = str_hash(m->backend->identity, HASH_SEED);
+		backend_watch(m->backend, &m->watch, on_backend_changed, pool->line);
 	}
+}
+
+static const struct member *
+member_with(const struct pool *pool, const struct backend *b)
+{
+	size_t i;
+
+	for (i = 0; i < pool->n_members; i++)
+		if (pool->members[i].backend == b)
+			return &pool->members[i];
+	return NULL;
+}
+
+/* Else the old ones, held to a lower number than the new, would wait for ever. */
+void
+pool_adopt(struct pool *pool)
+{
+	const struct member *m;
+	struct pool *other;
+	size_t i;
+
+	TAILQ_FOREACH(other, &pool->line->pools, of_line)
+		for (i = 0; i < other->n_members; i++) {
+			m = member_with(pool, other->members[i].backend);
+			if (m != NULL)
+				other->members[i].limit = m->limit;
+		}
+	line_changed(pool->line);
 }
 
 void
@@ -56,19 +97,33 @@ pool_fini(struct pool *pool)
 {
 	size_t i;
 
-	check(pool->inflight == 0);
-	for (i = 0; i < pool->n_members; i++)
+	check(pool->inflight == 0 && pool->n_waiting == 0);
+	for (i = 0; i < pool->n_members; i++) {
+		backend_unwatch(pool->members[i].backend, &pool->members[i].watch);
 		backend_unref(pool->members[i].backend);
+	}
 	free(pool->members);
+	TAILQ_REMOVE(&pool->line->pools, pool, of_line);
+	line_unref(pool->line);
 }
 
-/* The untried members that may serve now: primaries, or backups when there is none of those. */
+static bool
+is_full(const struct member *m)
+{
+	return m->limit > 0 && m->backend->inflight >= m->limit;
+}
+
+/*
+ * The untried members that may serve now: primaries, or backups when there is none of those.  When
+ * there are none, some_full says that there would be, had they room.
+ */
 static uint64_t
-eligible(const struct pool *pool, const struct pick *pick)
+eligible(const struct pool *pool, const struct pick *pick, bool *some_full)
 {
 	uint64_t primaries = 0, backups = 0;
 	size_t i;
 
+	*some_full = false;
 	for (i = 0; i < pool->n_members; i++) {
 		const struct member *m = &pool->members[i];
 		uint64_t bit = (uint64_t)1 << i;
@@ -76,7 +131,9 @@ eligible(const struct pool *pool, const struct pick *pick)
 		if ((pick->tried & bit) != 0 || m->conf->down ||
 		    !backend_is_available(m->backend, pick->now))
 			continue;
-		if (m->conf->backup)
+		if (is_full(m))
+			*some_full = true;
+		else if (m->conf->backup)
 			backups |= bit;
 		else
 			primaries |= bit;
@@ -84,9 +141,10 @@ eligible(const struct pool *pool, const struct pick *pick)
 	return primaries != 0 ? primaries : backups;
 }
 
-/* Nobody is available: the untried member whose ejection ends first; n_members when there is none. */
+/* Nobody is available: the untried member with room whose ejection ends first; n_members when there
+ * is none. */
 static size_t
-fail_open(const struct pool *pool, const struct pick *pick)
+fail_open(const struct pool *pool, const struct pick *pick, bool *some_full)
 {
 	size_t best = pool->n_members, i;
 
@@ -95,42 +153,86 @@ fail_open(const struct pool *pool, const struct pick *pick)
 
 		if ((pick->tried >> i & 1) != 0 || m->conf->down || !m->backend->is_resolved)
 			continue;
-		if (best == pool->n_members ||
+		if (is_full(m))
+			*some_full = true;
+		else if (best == pool->n_members ||
 		    m->backend->ejected_until < pool->members[best].backend->ejected_until)
 			best = i;
 	}
 	return best;
 }
 
-bool
+/* Who may serve, as a mask for the balancer or, when open, the one of it. */
+static enum pool_answer
+choose(const struct pool *pool, const struct pick *pick, uint64_t *mask, bool *is_open)
+{
+	bool some_full;
+	size_t i;
+
+	*is_open = false;
+	*mask = eligible(pool, pick, &some_full);
+	if (*mask != 0)
+		return POOL_GIVEN;
+	if (some_full)
+		return POOL_FULL;
+	i = fail_open(pool, pick, &some_full);
+	if (i == pool->n_members)
+		return some_full ? POOL_FULL : POOL_NONE;
+	*is_open = true;
+	*mask = (uint64_t)1 << i;
+	return POOL_GIVEN;
+}
+
+static size_t
+lowest(uint64_t mask)
+{
+	size_t i = 0;
+
+	while ((mask >> i & 1) == 0)
+		i++;
+	return i;
+}
+
+enum pool_answer
 pool_pick(struct pool *pool, struct pick *pick, struct attempt *a)
 {
-	uint64_t mask = eligible(pool, pick);
+	enum pool_answer answer;
+	uint64_t mask;
 	size_t i;
 
 	memset(a, 0, sizeof(*a));
-	if (mask != 0)
-		i = pool->balancer->pick(pool, pick, mask);
-	else {
-		i = fail_open(pool, pick);
-		if (i == pool->n_members)
-			return false;
-		a->is_open = true;
-	}
+	answer = choose(pool, pick, &mask, &a->is_open);
+	if (answer != POOL_GIVEN)
+		return answer;
+	i = a->is_open ? lowest(mask) : pool->balancer->pick(pool, pick, mask);
 	check(i < pool->n_members);
 	pick->tried |= (uint64_t)1 << i;
 	a->pool = pool;
 	a->member = &pool->members[i];
 	a->backend = backend_ref(a->member->backend);
+	a->since_us = clock_now_us();
 	backend_begin(a->backend, pick->now, &a->is_trial);
 	pool->inflight++;
-	return true;
+	return POOL_GIVEN;
+}
+
+bool
+pool_has_room(const struct pool *pool, msec now)
+{
+	struct pick none_tried = { 0, 0, now };
+	uint64_t mask;
+	bool is_open;
+
+	return choose(pool, &none_tried, &mask, &is_open) == POOL_GIVEN;
 }
 
 bool
 pool_has_other(const struct pool *pool, const struct pick *pick)
 {
-	return eligible(pool, pick) != 0;
+	bool some_full;
+
+	return eligible(pool, pick, &some_full) != 0 ||
+	    (some_full && line_length(pool->line) < pool->conf->queue.size);
 }
 
 void
@@ -162,8 +264,9 @@ attempt_done(struct attempt *a)
 {
 	if (a->member == NULL)
 		return;
-	backend_done(a->backend, a->is_trial);
+	line_took(a->pool->line, clock_now_us() - a->since_us);
 	a->pool->inflight--;
+	backend_done(a->backend, a->is_trial);
 	backend_unref(a->backend);
 	memset(a, 0, sizeof(*a));
 }

@@ -15,12 +15,14 @@
 #include "net/conn.h"
 #include "net/loop.h"
 #include "upstream/backend.h"
+#include "upstream/line.h"
 #include "upstream/pool.h"
 
 struct fixture {
 	struct loop *loop;
 	struct arena *arena;
 	struct backend_registry registry;
+	struct line_registry lines;
 	struct upstream_conf conf;
 	struct server_conf servers[POOL_MAX_SERVERS];
 	struct pool pool;
@@ -36,6 +38,10 @@ setup(void **state)
 	f->arena = arena_new(4096);
 	backend_module_init();
 	backend_registry_init(&f->registry, f->loop);
+	wait_module_init();
+	line_registry_init(&f->lines, f->loop);
+	f->conf.name = STR("up");
+	f->conf.queue.size = 64;
 	f->conf.servers = f->servers;
 	f->conf.prefix4 = 32;
 	f->conf.prefix6 = 64;
@@ -50,6 +56,9 @@ teardown(void **state)
 
 	pool_fini(&f->pool);
 	assert_int_equal(backend_registry_count(&f->registry), 0);
+	assert_int_equal(line_registry_count(&f->lines), 0);
+	line_registry_fini(&f->lines);
+	wait_module_fini();
 	backend_registry_fini(&f->registry);
 	backend_module_fini();
 	arena_free(f->arena);
@@ -74,7 +83,7 @@ make(struct fixture *f, enum balance_kind kind, const unsigned *weights, size_t 
 		f->servers[i].max_fails = 2;
 		f->servers[i].fail_timeout = 10000;
 	}
-	pool_init(&f->pool, &f->conf, &f->registry);
+	pool_init(&f->pool, &f->conf, &f->registry, &f->lines);
 }
 
 /* Picks once and gives the attempt back; the index, or -1. */
@@ -85,7 +94,7 @@ pick_at(struct fixture *f, uint64_t tried, uint64_t hash, msec now, struct attem
 	struct attempt a;
 	int index;
 
-	if (!pool_pick(&f->pool, &p, &a))
+	if (pool_pick(&f->pool, &p, &a) != POOL_GIVEN)
 		return -1;
 	index = (int)(a.member - f->pool.members);
 	if (keep != NULL)

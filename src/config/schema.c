@@ -1194,7 +1194,7 @@ static const struct row retry_rows[] = {
 
 static const struct row queue_rows[] = {
 	{ "size", &type_number, UP(queue.size), "64", 0, 100000,
-	  .help = "places; who finds none is refused at once with 503 and Retry-After" },
+	  .help = "its places; who finds none is refused at once with 503 and Retry-After" },
 	{ "timeout", &type_msec, UP(queue.timeout), "30s", 1, DAY,
 	  .help = "how long one waits; then 503 with Retry-After" },
 	{ .key = NULL },

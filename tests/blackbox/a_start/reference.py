@@ -24,6 +24,7 @@ WITH = {
     "upstreams.qwen.hash": [("balance: round_robin", "balance: hash")],
     "upstreams.qwen.ip_hash": [("balance: round_robin", "balance: ip_hash")],
     "limits.per_client.delay": [("burst: 0", "burst: 1000000")],
+    "upstreams.qwen.queue": [("max_inflight: 0", "max_inflight: 1")],
     "routes.exact": [("- path: /\n", "-\n")],
     "routes.respond": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],
     "routes.redirect": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],

@@ -38,6 +38,8 @@ struct front_ops {
 	/* In a tunnel: the server sends no more. */
 	void   (*shutdown)(struct front_stream *);
 	void   (*hold)(struct front_stream *, bool);	/* stop (resume) the request's body */
+	/* It is not the client's fault that no body comes (until it is again): nothing times it. */
+	void   (*excuse)(struct front_stream *, bool);
 	size_t (*backlog)(const struct front_stream *);	/* bytes the client has not taken */
 };
 

@@ -19,8 +19,8 @@ void relay_request(struct exchange *, const struct str *spans, size_t n);
 void relay_request_end(struct exchange *);
 /* An origin is ready: what was kept goes to it, and the end when the request is complete. */
 void relay_push(struct exchange *);
-/* No server takes the body for a while: a client that asked first whether to send it (Expect) is not
- * to be timed meanwhile. */
+/* No server will ask for the body for a while: a client that asked first whether to send it (Expect)
+ * is not to be timed until relay_push. */
 void relay_wait(struct exchange *);
 /* No other attempt will be made: what was sent need not be kept. */
 void relay_forget(struct exchange *);

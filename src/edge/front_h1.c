@@ -46,6 +46,7 @@ struct front_h1 {
 	bool is_served;			/* a request was answered on this connection */
 	bool head_sent;
 	bool is_held;
+	bool is_excused;		/* the client waits to be told that it may send its body */
 	bool is_discarding;		/* answered already; the rest of the request is dropped */
 	uint64_t discarded;
 	bool is_tunnel;
@@ -112,7 +113,8 @@ close_front(struct front_h1 *f, enum goodbye how)
 static bool
 waits_for_body(const struct front_h1 *f)
 {
-	return f->stream.x != NULL && !f->request_done && !f->is_held && !f->is_tunnel;
+	return f->stream.x != NULL && !f->request_done && !f->is_held && !f->is_excused &&
+	    !f->is_tunnel;
 }
 
 /* Arms the one deadline with the nearest limit that applies now. */
@@ -248,6 +250,7 @@ take_request(struct front_h1 *f)
 	f->head_sent = false;
 	f->is_tunnel = false;
 	f->is_held = false;
+	f->is_excused = false;
 	f->keep_alive = m->keep_alive;
 	f->is_http10 = m->minor == 0;
 	f->body_at = clock_now();
@@ -567,6 +570,19 @@ hold(struct front_stream *s, bool held)
 }
 
 static void
+excuse(struct front_stream *s, bool excused)
+{
+	struct front_h1 *f = front_of(s);
+
+	if (f->is_excused == excused)
+		return;
+	f->is_excused = excused;
+	f->body_at = clock_now();
+	if (!excused)
+		arm(f);
+}
+
+static void
 shut_down(struct front_stream *s)
 {
 	conn_shutdown(front_of(s)->conn);
@@ -586,6 +602,7 @@ static const struct front_ops front_ops = {
 	.reset = reset,
 	.shutdown = shut_down,
 	.hold = hold,
+	.excuse = excuse,
 	.backlog = backlog,
 };
 

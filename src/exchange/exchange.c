@@ -170,10 +170,35 @@ take_server(struct exchange *x)
 	x->server = x->facts.server = x->attempt.member->conf->address.text;
 }
 
-/* Who takes turns in the line: a client address, IPv6 by the network that one subscriber has. */
+/* The first of the route's limits that tells clients apart, or NULL. */
+static const struct limit_claim *
+claim_of_client(const struct exchange *x)
+{
+	size_t i;
+
+	for (i = 0; i < x->n_claims; i++)
+		switch (x->claims[i].limit->conf->key.source) {
+		case KEY_CLIENT_IP:
+		case KEY_HEADER:
+		case KEY_COOKIE:
+		case KEY_QUERY:
+			return &x->claims[i];
+		case KEY_PATH:
+		case KEY_HOST:
+		case KEY_ROUTE:
+			break;
+		}
+	return NULL;
+}
+
+/* Who takes turns in the line: a limiter's key, else the address, IPv6 by a subscriber's network. */
 static struct str
 client_of(const struct exchange *x, struct ip *masked)
 {
+	const struct limit_claim *claim = claim_of_client(x);
+
+	if (claim != NULL)
+		return str_make((const char *)&claim->key, sizeof(claim->key));
 	if (!x->client.is_set)
 		return STR("unix");
 	*masked = ip_mask(&x->client, x->client.is_v4 ? 32 : 64);

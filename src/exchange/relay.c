@@ -43,9 +43,13 @@ unsent(const struct exchange *x)
 	return kept(x) - x->body_sent;
 }
 
+/* Before there is a server, what would be kept anyway may come: who is held is not seen to leave. */
 static void
-set_hold(struct exchange *x, bool hold)
+hold_front(struct exchange *x)
 {
+	size_t waiting = unsent(x) + (x->origin != NULL ? origin_backlog(x->origin) : 0);
+	bool hold = waiting > ORIGIN_HIGH_MARK && (x->origin != NULL || !x->keeps_body);
+
 	if (x->front == NULL || hold == x->front_held)
 		return;
 	x->front_held = hold;
@@ -53,19 +57,11 @@ set_hold(struct exchange *x, bool hold)
 	exchange_arm(x);
 }
 
-static void
-hold_front(struct exchange *x)
-{
-	size_t waiting = unsent(x) + (x->origin != NULL ? origin_backlog(x->origin) : 0);
-
-	set_hold(x, waiting > ORIGIN_HIGH_MARK);
-}
-
 void
 relay_wait(struct exchange *x)
 {
-	if (x->request->expect_continue && !x->request_done)
-		set_hold(x, true);
+	if (x->front != NULL && x->request->expect_continue && !x->request_done)
+		x->front->ops->excuse(x->front, true);
 }
 
 static void
@@ -154,6 +150,8 @@ void
 relay_push(struct exchange *x)
 {
 	x->is_flowing = true;
+	if (x->front != NULL)
+		x->front->ops->excuse(x->front, false);
 	send_kept(x);
 	if (!x->keeps_body)
 		relay_forget(x);

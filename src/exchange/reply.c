@@ -119,6 +119,8 @@ keeps_connection(const struct exchange *x)
 	case END_NO_ROUTE:
 		return true;
 	case END_RATE_LIMITED:
+	case END_QUEUE_FULL:
+	case END_QUEUE_TIMEOUT:
 		/* Whether a body follows 100-continue that was not given is the client's choice. */
 		return x->request_done || (!m->expect_continue &&
 		    (m->framing != FRAMING_COUNTED || m->length <= FRONT_DISCARD_MAX));

@@ -9,32 +9,32 @@ from harness import Client, Origin, conf, eventually, steady
 
 
 class Held(Origin):
-    """Answers a target's request, with its own name, once that target is released; in any number."""
+    """Answers a target's request, with its own name, once that target is released."""
 
     def __init__(self, name="origin", **more):
-        self.gates = {}
+        self.free = {}
         self.is_open = False
-        self.gates_lock = threading.Lock()
+        self.changed = threading.Condition()
         super().__init__(self.answer_later, name, **more)
 
-    def gate(self, target):
-        with self.gates_lock:
-            return self.gates.setdefault(target, threading.Semaphore(1000000 if self.is_open else 0))
-
     def answer_later(self, conn, r):
-        assert self.gate(r.target).acquire(timeout=30), "never released"
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.is_open or self.free.get(r.target), 60), "never released"
+            if not self.is_open:
+                self.free[r.target] -= 1
         conn.answer(self.name)
 
     def release(self, target):
         """One request of that target."""
-        self.gate(target).release()
+        with self.changed:
+            self.free[target] = self.free.get(target, 0) + 1
+            self.changed.notify_all()
 
     def release_all(self):
         """Every request, from now on."""
-        with self.gates_lock:
+        with self.changed:
             self.is_open = True
-            for g in self.gates.values():
-                g.release(1000000)
+            self.changed.notify_all()
 
 
 class Counting:

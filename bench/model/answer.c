@@ -242,14 +242,7 @@ cut(struct job *j)
 	model.stats.failed++;
 	c->job = NULL;
 	j->client = NULL;
-	if (model.set.die_how == DIE_EXIT) {
-		model.exit_code = 1;
-		event_base_loopbreak(model.base);
-	} else if (model.set.die_how == DIE_RESET) {
-		client_reset(c);
-	} else {
-		client_cut(c);
-	}
+	client_cut(c, model.set.die_how);
 }
 
 static void

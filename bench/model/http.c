@@ -105,15 +105,6 @@ clients_free(void)
 		client_free(c);
 }
 
-void
-client_reset(struct client *c)
-{
-	struct linger at_once = { 1, 0 };
-
-	setsockopt(bufferevent_getfd(c->bev), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-	client_free(c);
-}
-
 /* What was written goes out; on_write() comes when it has. */
 static void
 flush(struct client *c)
@@ -125,9 +116,10 @@ flush(struct client *c)
 }
 
 void
-client_cut(struct client *c)
+client_cut(struct client *c, enum die_how how)
 {
 	c->keep_alive = false;
+	c->end = how;
 	flush(c);
 }
 
@@ -142,6 +134,28 @@ linger(struct client *c)
 	client_patience(c, LINGER_MS);
 	bufferevent_enable(c->bev, EV_READ);	/* off after an end that came early */
 	evbuffer_drain(in, evbuffer_get_length(in));
+}
+
+static void
+reset(struct client *c)
+{
+	struct linger at_once = { 1, 0 };
+
+	setsockopt(bufferevent_getfd(c->bev), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	client_free(c);
+}
+
+static void
+end(struct client *c)
+{
+	if (c->end == DIE_CLOSE) {
+		linger(c);
+	} else if (c->end == DIE_RESET) {
+		reset(c);
+	} else {
+		model.exit_code = 1;
+		event_base_loopbreak(model.base);
+	}
 }
 
 static void
@@ -160,7 +174,7 @@ on_write(struct bufferevent *bev, void *arg)
 	if (c->pump != NULL) {
 		c->pump(c);
 	} else if (c->state == STATE_FLUSH && !c->keep_alive) {
-		linger(c);
+		end(c);
 	} else if (c->state == STATE_FLUSH) {
 		request_clear(&c->req);
 		c->state = STATE_HEAD;

@@ -141,6 +141,8 @@ take_options(int argc, char **argv, struct settings *set, const char **where)
 		if (strncmp(argv[i], "--", 2) != 0)
 			return usage(argv[i], "not an option");
 		snprintf(key, sizeof(key), "%.*s", (int)strcspn(argv[i] + 2, "="), argv[i] + 2);
+		if (strcmp(key, "listen") != 0 && !setting_exists(key))
+			return usage(argv[i], "not an option");
 		value = strchr(argv[i], '=');
 		if (value != NULL)
 			value++;

@@ -64,6 +64,7 @@ int64_t now_us(void);
 void *xalloc(size_t size);
 /* True when the key exists and takes the value; else *why says what would be right. */
 bool setting_put(struct settings *, const char *key, const char *value, const char **why);
+bool setting_exists(const char *key);
 /* A flag may stand without a value. */
 bool setting_is_flag(const char *key);
 void settings_default(struct settings *);
@@ -98,6 +99,7 @@ struct client {
 	int                 body_state;
 	uint64_t            body_left;		/* of the body or of its chunk */
 	bool                is_head, keep_alive, is_chunked;
+	enum die_how        end;		/* how a connection that is not kept ends */
 	struct job         *job;		/* a completion that is not over */
 	void              (*pump)(struct client *);	/* goes on once the output has drained */
 	struct event       *timer;		/* of /events */
@@ -110,10 +112,8 @@ struct client {
 void client_new(evutil_socket_t fd);
 void client_free(struct client *);
 void clients_free(void);
-/* Ends the connection after what was written, without ending the answer. */
-void client_cut(struct client *);
-/* Ends it at once, with a reset. */
-void client_reset(struct client *);
+/* Ends the connection once what was written has gone out, without ending the answer. */
+void client_cut(struct client *, enum die_how);
 /* How long nothing may be received, ms; 0: for ever. */
 void client_patience(struct client *, unsigned ms);
 

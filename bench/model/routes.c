@@ -284,6 +284,17 @@ allows(const struct route *r, const char *method)
 	    (strcmp(r->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
+/* A fault of the settings instead of an answer. */
+static void
+fail(struct client *c, const struct route *r, const char *why)
+{
+	if (r->run == answer_ask) {
+		model.stats.asked++;
+		model.stats.failed++;
+	}
+	reply_error(c, 503, why);
+}
+
 void
 route_request(struct client *c)
 {
@@ -303,15 +314,11 @@ route_request(struct client *c)
 		    : "Allow: POST\r\n");
 		evbuffer_free(none);
 	} else if ((r->flags & ALWAYS) == 0 && now_us() < model.ready_at) {
-		reply_error(c, 503, "the model is being loaded");
+		fail(c, r, "the model is being loaded");
 	} else if ((r->flags & ALWAYS) == 0 && model.set.fail_next > 0 &&
 	    strcmp(method, "POST") == 0) {
 		model.set.fail_next--;
-		if (r->run == answer_ask) {
-			model.stats.asked++;
-			model.stats.failed++;
-		}
-		reply_error(c, 503, "told to fail");
+		fail(c, r, "told to fail");
 	} else {
 		r->run(c);
 	}

@@ -135,6 +135,12 @@ setting_put(struct settings *set, const char *key, const char *value, const char
 }
 
 bool
+setting_exists(const char *key)
+{
+	return find(key) != NULL;
+}
+
+bool
 setting_is_flag(const char *key)
 {
 	const struct setting *s = find(key);

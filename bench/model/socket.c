@@ -193,7 +193,7 @@ close_with(struct client *c, unsigned code)
 	evbuffer_add(data, two, sizeof(two));
 	send_frame(c, OP_CLOSE, data);
 	evbuffer_free(data);
-	client_cut(c);
+	client_cut(c, DIE_CLOSE);
 }
 
 /* A data frame joins the message; a whole message goes back. */
@@ -221,7 +221,7 @@ take_frame(struct client *c, const struct frame *f, struct evbuffer *data)
 	switch (f->opcode) {
 	case OP_CLOSE:
 		send_frame(c, OP_CLOSE, data);
-		client_cut(c);
+		client_cut(c, DIE_CLOSE);
 		break;
 	case OP_PING:
 		send_frame(c, OP_PONG, data);

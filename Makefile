@@ -114,7 +114,8 @@ docs: need-build	## conf/reference.yaml and weir.yaml.5 from the tables of the p
 	mv src/config/weir.yaml.5.new src/config/weir.yaml.5
 
 demo: need-demo		## four model instances and weir in front; Ctrl-C ends it
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) -q build >/dev/null 2>&1 || echo "building weir and the model instance"
+	@$(MAKE) --no-print-directory -s build
 	@$(PYTHON) bench/demo.py
 
 demo-stop:		## ends a running demo

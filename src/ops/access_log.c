@@ -398,6 +398,17 @@ utf8_length(const unsigned char *p, size_t n)
 	return len;
 }
 
+/* A backslash, the letter, then v in n digits of the base of 16. */
+static char *
+put_escape(char *out, char letter, unsigned v, unsigned n, const char *digits)
+{
+	*out++ = '\\';
+	*out++ = letter;
+	while (n-- > 0)
+		*out++ = digits[v >> (4 * n) & 15];
+	return out;
+}
+
 /* RFC 8259 7; bytes that are no UTF-8 become U+FFFD. */
 static void
 put_json_text(struct access_log *l, struct str s)
@@ -418,13 +429,13 @@ put_json_text(struct access_log *l, struct str s)
 		} else if (c >= 0x20 && c < 0x7f)
 			*out++ = (char)c;
 		else if (c < 0x80)
-			out += sprintf(out, "\\u%04x", c);
+			out = put_escape(out, 'u', c, 4, "0123456789abcdef");
 		else if ((len = utf8_length(p + i, s.len - i)) > 0) {
 			memcpy(out, p + i, len);
 			out += len;
 			i += len - 1;
 		} else
-			out += sprintf(out, "\\ufffd");
+			out = put_escape(out, 'u', 0xfffd, 4, "0123456789abcdef");
 	}
 	*out++ = '"';
 	l->len = (size_t)(out - l->buf);
@@ -443,7 +454,7 @@ put_plain_text(struct access_log *l, struct str s)
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c < 0x20 || c == '"' || c == '\\' || c >= 0x7f)
-			out += sprintf(out, "\\x%02X", c);
+			out = put_escape(out, 'x', c, 2, "0123456789ABCDEF");
 		else
 			*out++ = (char)c;
 	}

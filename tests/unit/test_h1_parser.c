@@ -820,7 +820,7 @@ outcome(const char *before, int byte, const char *after, const struct how *how, 
 	got = transcript(s, how, whole ? s.len : 0, 1);
 	at = strstr(got, "fail ");
 	if (at != NULL)
-		status = atoi(at + 5);
+		status = (int)strtol(at + 5, NULL, 10);
 	free(got);
 	return status;
 }

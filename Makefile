@@ -28,7 +28,7 @@ LLHTTP_CFLAGS	:= -isystem /usr/share/include/llhttp
 LLHTTP_OBJ	:= $(patsubst %,$(B)/llhttp/%.o,api http llhttp)
 endif
 
-PKGS	:= libevent_core yaml-0.1
+PKGS	:= libevent_core yaml-0.1 libcrypto
 WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
 	   -Wpointer-arith -Wvla -Wimplicit-fallthrough
 CFLAGS	?=

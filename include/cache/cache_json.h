@@ -23,7 +23,7 @@
 /*
  * Writes the canonical text to *out (malloc, *out_len bytes; the caller frees it), without the
  * members of ignore where the value is an object: its own ones, not those deeper in.  Else
- * CACHE_WHY_JSON_* and *out is NULL.  An ignored member must be in order all the same.
+ * CACHE_WHY_JSON_* or NO_MEMORY and *out is NULL.  An ignored member must be in order all the same.
  */
 enum cache_why cache_json_canonical(struct str text, const struct str *ignore, size_t n_ignore,
     char **out, size_t *out_len);

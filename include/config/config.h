@@ -122,6 +122,22 @@ struct valid_conf {
 	msec     lifetime;
 };
 
+/*
+ * Not what hangs on one client, one moment or one part of an answer: such a status is never stored,
+ * whatever the server or valid: says.
+ */
+static inline bool
+status_is_storable(int status)
+{
+	switch (status) {
+	case 206: case 304: case 401: case 407: case 408: case 411: case 412: case 413: case 416:
+	case 417: case 421: case 425: case 426: case 428: case 429: case 431:
+		return false;
+	default:
+		return status >= 200 && status < 600;
+	}
+}
+
 struct cache_conf {
 	struct str         name;
 	uint64_t           size;	/* bytes in all, the entries' own overhead too */

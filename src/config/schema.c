@@ -1583,8 +1583,8 @@ take_valid(struct reading *r, const struct node *key, const struct node *n, stru
 	    (!str_to_uint(key->text, 599, &status) || status < 200))
 		return complain(r, key, "\"%.*s\" is no status of an answer, 200 to 599 is possible, and "
 		    "any", STR_ARG(key->text));
-	if (status == 206 || status == 304)
-		return complain(r, key, "%.*s is never stored by itself", STR_ARG(key->text));
+	if (status != 0 && !status_is_storable((int)status))
+		return complain(r, key, "%.*s is never stored", STR_ARG(key->text));
 	v->status = (unsigned)status;
 	return parse_msec(r, &lifetime, n, v);
 }

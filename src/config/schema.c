@@ -2053,8 +2053,8 @@ static const struct row route_rows[] = {
 static bool
 is_beside_the_request(const char *key)
 {
-	static const char *const beside[] = { "name", "host", "methods", "cache", "respond", "redirect",
-		"response_headers", "max_body" };
+	static const char *const beside[] = { "name", "host", "methods", "cache", "limit", "respond",
+		"redirect", "response_headers", "max_body" };
 	size_t i;
 
 	for (i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)

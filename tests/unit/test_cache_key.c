@@ -62,7 +62,8 @@ read_config(const char *cache, const char *route)
 	struct config *conf;
 	struct str text = arena_printf(arena, "listen: 80\nupstreams: {up: {servers: [127.0.0.1:1]},"
 	    " hashed: {balance: hash, hash: \"header:X-Chat\", servers: [127.0.0.1:1]}}\n"
-	    "caches: {c: {methods: [GET, HEAD, POST], %s}}\nroutes: [{path: /other, upstream: hashed},"
+	    "limits: {l: {rate: 1/s}}\ncaches: {c: {methods: [GET, HEAD, POST], %s}}\n"
+	    "routes: [{path: /other, upstream: hashed, limit: l},"
 	    " {path: /o2, upstream: up}, {path: /, cache: c, %s}]\n", cache,
 	    strstr(route, "upstream:") != NULL ? route
 	    : arena_printf(arena, "upstream: up%s%s", *route != '\0' ? ", " : "", route).p);
@@ -361,7 +362,7 @@ test_routes_and_rules(void **state)
 {
 	static const struct { const char *cache_a, *route_a, *cache_b, *route_b; bool same; } rows[] = {
 		{ "", "", "", "", true }, { "", "", "", "upstream: hashed", false },
-		{ "", "", "", "max_body: 1MB, response_headers: {set: {A: b}}, name: x", true },
+		{ "", "", "", "max_body: 1MB, response_headers: {set: {A: b}}, name: x, limit: l", true },
 		{ "", "request_headers: {set: {A: b}}", "", "", false },
 		{ "", "request_headers: {set: {A: b}}", "", "request_headers: {set: {A: c}}", false },
 		{ "", "request_headers: {set: {A: b}}", "", "request_headers: {add: {A: b}}", false },

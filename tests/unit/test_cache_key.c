@@ -102,39 +102,46 @@ parse(struct str text)
 	return p.message;
 }
 
+/* The head as it would come, with a Host and a Content-Length where there is none. */
+static struct str
+write_head(struct str text, size_t body)
+{
+	struct str head = STR(""), line;
+	bool has_host = false;
+	ptrdiff_t at;
+
+	while (text.len > 0) {
+		at = str_find(text, '|');
+		line = at < 0 ? text : str_first(text, (size_t)at);
+		text = at < 0 ? STR_NONE : str_from(text, (size_t)at + 1);
+		has_host |= str_starts(line, STR("Host:"));
+		head = arena_printf(arena, "%.*s%.*s%s\r\n", STR_ARG(head), STR_ARG(line),
+		    head.len == 0 ? " HTTP/1.1" : "");
+	}
+	if (!has_host)
+		head = arena_printf(arena, "%.*sHost: h\r\n", STR_ARG(head));
+	if (body > 0)
+		head = arena_printf(arena, "%.*sContent-Length: %zu\r\n", STR_ARG(head), body);
+	return arena_printf(arena, "%.*s\r\n", STR_ARG(head));
+}
+
 static void
 make_side(struct side *s, struct config *conf, const char *text)
 {
 	bool https = false, trusted = false;
 	const char *end;
-	char *head, *p;
-	size_t len;
+	struct str head;
 
 	for (; *text == '!' || *text == '~'; text++) {
 		https |= *text == '!';
 		trusted |= *text == '~';
 	}
 	end = strstr(text, "||");
-	len = end != NULL ? (size_t)(end - text) : strlen(text);
 	s->body = end != NULL ? str_of(end + 2) : STR_NONE;
-	head = arena_alloc(arena, 3 * len + 256);
-	p = head;
-	for (; len > 0; text++, len--) {
-		if (*text != '|') {
-			*p++ = *text;
-			continue;
-		}
-		p += sprintf(p, "%s\r\n", memchr(head, '\n', (size_t)(p - head)) == NULL ? " HTTP/1.1" : "");
-	}
-	p += sprintf(p, "%s\r\n", memchr(head, '\n', (size_t)(p - head)) == NULL ? " HTTP/1.1" : "");
-	if (!memmem(head, (size_t)(p - head), "\nHost:", 6))
-		p += sprintf(p, "Host: h\r\n");
-	if (s->body.len > 0)
-		p += sprintf(p, "Content-Length: %zu\r\n", s->body.len);
-	p += sprintf(p, "\r\n");
+	head = write_head(end != NULL ? str_make(text, (size_t)(end - text)) : str_of(text), s->body.len);
 	memset(&s->forward, 0, sizeof(s->forward));
 	s->config = conf;
-	s->forward.request = s->facts.request = parse(str_make(head, (size_t)(p - head)));
+	s->forward.request = s->facts.request = parse(head);
 	s->forward.config = conf;
 	s->forward.route = s->facts.route = &conf->routes[2];
 	s->forward.scheme = s->facts.scheme = https ? STR("https") : STR("http");
@@ -650,7 +657,7 @@ falling(size_t n)
 
 	*p++ = '{';
 	for (; n > 0; n--)
-		p += sprintf(p, "\"%08zu\":1%s", n, n > 1 ? "," : "");
+		p += snprintf(p, 16, "\"%08zu\":1%s", n, n > 1 ? "," : "");
 	*p++ = '}';
 	return str_make(text, (size_t)(p - text));
 }

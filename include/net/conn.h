@@ -27,6 +27,9 @@ struct conn_events {
 	void (*on_eof)(void *owner);		/* the peer sends no more; what it sent was delivered */
 	void (*on_drain)(void *owner);		/* conn_backlog() fell under the low mark */
 	void (*on_close)(void *owner, enum end);/* dead: END_RESET, END_CONNECT_FAILED; conn_close it */
+	/* A reset, or a write that failed, is told at once, even while reading is held; else what the
+	 * peer sent before it is delivered first, for it may be a whole answer (RFC 9112 9.5). */
+	bool is_hasty;
 };
 
 void conn_module_init(void);
@@ -72,11 +75,12 @@ void conn_close(struct conn *);
 /* The same with RST, so that the peer can tell it from an end. */
 void conn_abort(struct conn *);
 /*
- * Silence now; what is written is still sent, then FIN, then the descriptor is closed; all of it
- * within limit milliseconds.  With await_peer what the peer sends is read and dropped until its FIN,
- * so that an answer given before the request was read is not lost to a RST (RFC 9112 9.6).
+ * Silence now; what is written is still sent, as long as the peer takes a byte every send_limit
+ * milliseconds, then FIN, then the descriptor is closed.  With linger what the peer sends is read and
+ * dropped until its FIN, at most so many milliseconds longer, so that an answer given before the
+ * request was read is not lost to a RST (RFC 9112 9.6).
  */
-void conn_close_gently(struct conn *, msec limit, bool await_peer);
+void conn_close_gently(struct conn *, msec send_limit, msec linger);
 
 uint64_t conn_bytes_in(const struct conn *);
 uint64_t conn_bytes_out(const struct conn *);
@@ -86,11 +90,16 @@ msec conn_progress(const struct conn *);
 bool conn_is_at_eof(const struct conn *);
 /* The peer sent its FIN, or is gone. */
 bool conn_saw_eof(const struct conn *);
+/*
+ * Not a byte, no FIN and no error came from the peer that its owner has not dealt with, the kernel's
+ * queue included (one call): what came while nobody had asked is no answer to who asks next.
+ */
+bool conn_is_quiet(const struct conn *);
 /* Who is at the other end; only the family is kept of a unix address. */
 const struct sockaddr *conn_peer(const struct conn *);
 /* Number of open connections, closing ones included. */
 size_t conn_count(void);
-/* True while a connection is still being closed gently. */
-bool conn_any_closing(const struct loop *);
+/* How many are still being closed gently. */
+size_t conn_closing(const struct loop *);
 
 #endif

@@ -99,7 +99,7 @@ void backend_failure(struct backend *, msec now, bool probation, unsigned max_fa
 /* Takes the connection over.  Closed at once when limit connections are idle already; closed when it
  * becomes readable, ends, or timeout has passed (lazily, by one timer a backend). */
 void backend_park(struct backend *, struct conn *, unsigned limit, msec timeout);
-/* The most recently parked connection, or NULL; its owner is to be set anew. */
+/* The most recently parked connection on which nothing came, or NULL; its owner is to be set anew. */
 struct conn *backend_unpark(struct backend *);
 
 #endif

@@ -46,8 +46,8 @@ bool origin_is_open(const struct origin *);
 /* True when the connection had served before and not a byte of an answer has come. */
 bool origin_is_reused(const struct origin *);
 /*
- * Writes the head as it is.  The answer's head goes into the arena.  upgrade says that a 101 may be
- * the answer; with it body bytes wait until that has come.
+ * Writes the head as it is.  The answer's head goes into the arena.  Where the message says upgrade, a
+ * 101 to a protocol it names may be the answer.
  */
 void origin_send(struct origin *, const struct message *request, struct arena *);
 /* Body bytes, framed as the head said; they must stay valid until the event ends. */

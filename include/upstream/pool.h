@@ -95,7 +95,8 @@ enum pool_answer pool_pick(struct pool *, struct pick *, struct attempt *);
 /* Whether pool_pick would give a server to who has tried none. */
 bool pool_has_room(const struct pool *, msec now);
 /* True when an available server is left that this exchange did not try, with room or with a place in
- * line: what a retry that has an answer in its hand already needs to be worth it. */
+ * line, or when every server is ejected and one was not tried: what a retry that has an answer in its
+ * hand already needs to be worth it. */
 bool pool_has_other(const struct pool *, const struct pick *);
 /* The good head of an answer; a failure with its log word.  Each counts once: an answer that began
  * well and was cut is both. */

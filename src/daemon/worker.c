@@ -85,7 +85,8 @@ source_load(const struct source *s, struct report *report)
 static bool
 is_full(const struct world *w)
 {
-	return front_h1_count() >= w->current->config->client.max_connections;
+	return front_h1_count() + conn_closing(w->loop) >=
+	    w->current->config->client.max_connections;
 }
 
 static void
@@ -116,7 +117,7 @@ on_chore(void *arg)
 		listener_registry_pause(&w->listeners, false);
 	if (wk->flush.at == 0 && access_log_is_dirty(w->access_log))
 		deadline_arm(&wk->flush, FLUSH_EVERY);
-	if (w->is_draining && w->n_live == 0 && front_h1_count() == 0 && !conn_any_closing(w->loop))
+	if (w->is_draining && w->n_live == 0 && front_h1_count() == 0 && conn_closing(w->loop) == 0)
 		wk->is_done = true;
 }
 

@@ -93,10 +93,10 @@ close_front(struct front_h1 *f, enum goodbye how)
 		conn_abort(f->conn);
 		break;
 	case GOODBYE_SENT:
-		conn_close_gently(f->conn, f->env->client->send_timeout, false);
+		conn_close_gently(f->conn, f->env->client->send_timeout, 0);
 		break;
 	case GOODBYE_GENTLE:
-		conn_close_gently(f->conn, LINGER, true);
+		conn_close_gently(f->conn, f->env->client->send_timeout, LINGER);
 		break;
 	}
 	f->conn = NULL;
@@ -179,7 +179,8 @@ leave(struct front_h1 *f, enum end end, enum goodbye how)
 	if (f->stream.x != NULL) {
 		abort_exchange(f, &why);
 		f->stream.x = NULL;
-	}
+	} else if (how == GOODBYE_NOW && conn_backlog(f->conn) > 0)
+		how = GOODBYE_SENT;	/* the answer is complete, its client slow */
 	if (f->magic == FRONT_MAGIC)
 		close_front(f, how);
 }
@@ -190,7 +191,11 @@ on_idle_timeout(struct front_h1 *f)
 	static const struct refusal why = { END_HEADER_TIMEOUT, 408, "header_timeout",
 		"the request head did not arrive in time" };
 
-	if (f->has_begun)
+	/* The last answer is still being read: its limit is the one on sending. */
+	if (conn_backlog(f->conn) > 0 &&
+	    clock_now() - conn_progress(f->conn) < f->env->client->send_timeout)
+		arm(f);
+	else if (f->has_begun)
 		refuse(f, NULL, &why);
 	else
 		close_front(f, GOODBYE_NOW);
@@ -349,9 +354,25 @@ static void
 pass_tunnel(struct front_h1 *f)
 {
 	struct str in = conn_in(f->conn);
+	bool is_last = conn_is_at_eof(f->conn);
 
 	conn_consume(f->conn, in.len);
 	f->env->events->on_body(f->stream.x, &in, 1);
+	/* FIN came behind them before there was a tunnel. */
+	if (is_last && f->magic == FRONT_MAGIC && f->stream.x != NULL)
+		f->env->events->on_request_end(f->stream.x);
+}
+
+/* FIN was read before, behind what was left unread till now: what is not whole will never be, and a
+ * request with nothing behind it is of a client that left. */
+static bool
+is_deserted(const struct front_h1 *f, struct str rest)
+{
+	bool is_between = f->stream.x == NULL && !f->has_begun && !f->is_discarding;
+
+	if (!conn_is_at_eof(f->conn) || f->is_tunnel)
+		return false;
+	return rest.len == 0 || !(is_busy(f) || is_between);
 }
 
 static void
@@ -380,12 +401,9 @@ on_data(void *owner)
 	if (f->magic != FRONT_MAGIC)
 		return;
 	conn_consume(f->conn, had - in.len);
-	if (f->stream.x == NULL)
-		return;
-	/* FIN came before, behind this pipelined request: nobody is there for its answer. */
-	if (is_busy(f) && in.len == 0 && conn_is_at_eof(f->conn))
-		leave(f, END_CLIENT_ABORT, GOODBYE_NOW);
-	else
+	if (is_deserted(f, in))
+		leave(f, END_CLIENT_ABORT, f->stream.x != NULL ? GOODBYE_NOW : GOODBYE_SENT);
+	else if (f->stream.x != NULL)
 		arm(f);
 }
 
@@ -427,6 +445,7 @@ static const struct conn_events conn_events = {
 	.on_eof = on_eof,
 	.on_drain = on_drain,
 	.on_close = on_close,
+	.is_hasty = true,
 };
 
 /* --- answers -------------------------------------------------------------------------------------- */
@@ -523,7 +542,9 @@ finish(struct front_stream *s, const struct field *trailers, size_t n)
 		send_last_chunk(f, trailers, n);
 	s->x = NULL;
 	if (!f->keep_alive) {
-		close_front(f, f->request_done && !f->is_tunnel ? GOODBYE_SENT : GOODBYE_GENTLE);
+		/* Closed with bytes unread, the kernel sends RST, and what is on its way is lost. */
+		close_front(f, f->request_done && !f->is_tunnel && conn_in(f->conn).len == 0
+		    ? GOODBYE_SENT : GOODBYE_GENTLE);
 		return;
 	}
 	if (f->is_held)

@@ -525,12 +525,19 @@ judge_framing(struct h1_parser *p, struct message *m, const struct digest *d)
 	return true;
 }
 
+/* RFC 9110 8.6: what announces a body in spite of its status may send one. */
+static bool
+is_contradictory(const struct message *m, const struct digest *d)
+{
+	return !m->is_request && m->status == 204 && (m->length > 0 || d->n_codings > 0);
+}
+
 /* RFC 9112 9.3; RFC 9110 7.8: no upgrade from HTTP/1.0. */
 static void
 judge_connection(struct message *m, const struct digest *d)
 {
 	m->keep_alive = !d->close && (m->minor > 0 || d->keep_alive) &&
-	    m->framing != FRAMING_CLOSE && m->framing != FRAMING_TUNNEL;
+	    m->framing != FRAMING_CLOSE && m->framing != FRAMING_TUNNEL && !is_contradictory(m, d);
 	m->upgrade = m->minor > 0 && d->connection_upgrade && d->upgrade;
 }
 

@@ -59,7 +59,7 @@ struct conn {
 	bool fin_sent;
 	bool over_high;
 	bool gentle;			/* closing: nobody's, bytes in are dropped */
-	bool awaits_peer;		/* gentle: until the peer's FIN */
+	bool lingers;			/* gentle: all is sent, the peer's FIN is waited for */
 	bool in_event;
 	char    *kept;			/* unconsumed bytes that outlived their event */
 	size_t   n_kept;
@@ -69,7 +69,9 @@ struct conn {
 	uint64_t bytes_in, bytes_out;
 	msec     progress;		/* when bytes last moved */
 	bool     write_dead;		/* the kernel takes no more; what came before may still be read */
-	struct deadline *linger;	/* of a gentle close */
+	bool     was_reset;		/* not by what recv said: behind what is unread there is no FIN */
+	msec     send_limit, linger;	/* of a gentle close */
+	struct deadline *farewell;
 	union {
 		struct sockaddr     sa;
 		struct sockaddr_in  in;
@@ -97,6 +99,7 @@ struct conn_io {
 	int    n_pieces;
 	size_t n_bytes;
 	struct conn_list closing;
+	size_t n_closing;
 	struct conn_list suspects;	/* a reset may stand behind what was read: see suspect() */
 	struct deadline look;
 };
@@ -127,10 +130,10 @@ conn_count(void)
 	return conns.live;
 }
 
-bool
-conn_any_closing(const struct loop *loop)
+size_t
+conn_closing(const struct loop *loop)
 {
-	return !TAILQ_EMPTY(&loop->io->closing);
+	return loop->io->n_closing;
 }
 
 struct conn_io *
@@ -282,14 +285,16 @@ void
 conn_close(struct conn *c)
 {
 	check(c->magic == CONN_MAGIC);
-	if (c->gentle)
+	if (c->gentle) {
 		TAILQ_REMOVE(&c->loop->io->closing, c, entry);
+		c->loop->io->n_closing--;
+	}
 	clear(c);
 	drop_gather(c);
 	loop_cancel(c->loop, &c->task);
-	if (c->linger != NULL) {
-		deadline_fini(c->linger);
-		free(c->linger);
+	if (c->farewell != NULL) {
+		deadline_fini(c->farewell);
+		free(c->farewell);
 	}
 	if (c->fd >= 0) {
 		if (event_initialized(&c->event))
@@ -316,13 +321,19 @@ conn_abort(struct conn *c)
 }
 
 static void
-on_linger(void *arg)
+on_farewell(void *arg)
 {
-	conn_close(arg);
+	struct conn *c = arg;
+	msec left = c->progress + c->send_limit - clock_now();
+
+	if (!c->lingers && left > 0)
+		deadline_arm(c->farewell, left);
+	else
+		conn_close(c);
 }
 
 void
-conn_close_gently(struct conn *c, msec limit, bool await_peer)
+conn_close_gently(struct conn *c, msec send_limit, msec linger)
 {
 	check(c->magic == CONN_MAGIC);
 	if (c->error != END_OK || c->fd < 0) {
@@ -331,15 +342,18 @@ conn_close_gently(struct conn *c, msec limit, bool await_peer)
 	}
 	c->events = NULL;
 	c->gentle = true;
-	c->awaits_peer = await_peer;
+	c->send_limit = send_limit > 0 ? send_limit : 1;
+	c->linger = linger;
+	c->progress = clock_now();
 	c->wants_fin = true;
 	c->held = false;
 	c->view = STR_NONE;
 	TAILQ_INSERT_TAIL(&c->loop->io->closing, c, entry);
-	c->linger = malloc(sizeof(*c->linger));
-	check(c->linger != NULL);
-	deadline_init(c->linger, c->loop, on_linger, c);
-	deadline_arm(c->linger, limit > 0 ? limit : 1);
+	c->loop->io->n_closing++;
+	c->farewell = malloc(sizeof(*c->farewell));
+	check(c->farewell != NULL);
+	deadline_init(c->farewell, c->loop, on_farewell, c);
+	deadline_arm(c->farewell, c->send_limit);
 	loop_defer(c->loop, &c->task);
 }
 
@@ -383,15 +397,31 @@ count_out(struct conn *c, size_t n)
 	c->progress = clock_now();
 }
 
+static bool
+is_hasty(const struct conn *c)
+{
+	return c->events != NULL && c->events->is_hasty;
+}
+
 /*
- * The peer takes no more.  It may have answered before it left (RFC 9112 9.5), so what it sent is
- * read first; the task tells the end.
+ * The peer is gone, says errno: with a RST, but for EPIPE, which stands for a RST after its FIN.  What
+ * it sent before is read first, unless its owner is hasty; the kernel tells the error only once.
  */
+static void
+lose_peer(struct conn *c, int error)
+{
+	if (is_hasty(c))
+		fail(c, END_RESET);
+	c->was_reset |= error != EPIPE;
+	c->may_read = true;
+}
+
+/* The peer takes no more; the task tells the end. */
 static void
 lose_write(struct conn *c)
 {
+	lose_peer(c, errno);
 	c->write_dead = true;
-	c->may_read = true;
 	if (c->out != NULL)
 		evbuffer_free(c->out);
 	c->out = NULL;
@@ -643,7 +673,9 @@ receive(struct conn *c)
 		return true;
 	}
 	c->may_read = false;
-	if (n == 0)
+	if (n == 0 && c->was_reset)
+		fail(c, END_RESET);
+	else if (n == 0)
 		c->saw_eof = true;
 	else if (errno == EINTR)
 		c->may_read = true;
@@ -672,15 +704,17 @@ read_some(struct conn *c)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* Asks without reading: bytes may stand before the error. */
+/* Of one that is held: asks without reading. */
 static void
 probe(struct conn *c)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0)
-		fail(c, END_RESET);
+	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	if (error != 0)
+		lose_peer(c, error);
 }
 
 /*
@@ -709,8 +743,15 @@ on_look(void *arg)
 
 	while ((c = TAILQ_FIRST(&io->suspects)) != NULL) {
 		clear(c);
-		if (c->error == END_OK && !c->connecting)
+		if (c->error != END_OK || c->connecting)
+			continue;
+		if (c->held) {
 			probe(c);
+			continue;
+		}
+		/* By reading: what stands before the reset is not lost. */
+		c->may_read = true;
+		loop_defer(c->loop, &c->task);
 	}
 }
 
@@ -738,8 +779,15 @@ finish_connect(struct conn *c)
 static void
 settle_gentle(struct conn *c)
 {
-	if (c->error != END_OK || c->write_dead || (c->fin_sent && (c->saw_eof || !c->awaits_peer)))
+	if (c->error != END_OK || c->write_dead ||
+	    (c->fin_sent && (c->saw_eof || c->linger <= 0))) {
 		conn_close(c);
+		return;
+	}
+	if (!c->fin_sent || c->lingers)
+		return;
+	c->lingers = true;
+	deadline_arm(c->farewell, c->linger);
 }
 
 /* Tells what is to be told after reading and writing: errors, the end, room to write. */
@@ -853,6 +901,15 @@ bool
 conn_saw_eof(const struct conn *c)
 {
 	return c->saw_eof || c->saw_rdhup || c->write_dead || c->error != END_OK;
+}
+
+bool
+conn_is_quiet(const struct conn *c)
+{
+	char byte;
+
+	return c->view.len == 0 && !conn_saw_eof(c) &&
+	    recv(c->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
 }
 
 msec

@@ -358,7 +358,8 @@ backend_unpark(struct backend *b)
 	struct conn *c;
 
 	while ((p = TAILQ_FIRST(&b->idle)) != NULL) {
-		if (conn_saw_eof(p->conn) || conn_in(p->conn).len > 0) {
+		/* What its event has not told yet counts too. */
+		if (!conn_is_quiet(p->conn)) {
 			drop(p);
 			continue;
 		}

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/slab.h"
@@ -41,7 +42,8 @@ struct origin {
 	bool was_parked;		/* and no byte of an answer came */
 	bool is_sent;			/* the head was written */
 	bool is_finished;		/* the whole request was written */
-	bool expects_continue, may_upgrade, is_head;
+	bool expects_continue, is_head;
+	struct str offered;		/* protocols to switch to; empty: none */
 	bool has_head;			/* a final head came */
 	bool is_tunnel;
 	bool is_over;			/* the whole answer came: on_end was told */
@@ -96,6 +98,19 @@ begin_answer(struct origin *o)
 	h1_parser_begin(&o->parser, o->arena, o->is_head);
 }
 
+/* RFC 9110 7.8: to protocols that were offered, and not in the middle of a request. */
+static bool
+may_switch(const struct origin *o, const struct message *m)
+{
+	struct str rest = message_value(m, FIELD_UPGRADE), item;
+	size_t n = 0;
+
+	for (; str_next_item(&rest, &item); n++)
+		if (!field_list_has(o->offered, item))
+			return false;
+	return n > 0 && o->is_finished;
+}
+
 /* An interim answer passes when it is plausible; 101 makes a tunnel when one was asked for. */
 static bool
 take_head(struct origin *o)
@@ -103,7 +118,7 @@ take_head(struct origin *o)
 	struct message *m = o->parser.message;
 
 	if (m->status == 101) {
-		if (!o->may_upgrade)
+		if (!may_switch(o, m))
 			return false;
 		o->is_tunnel = o->has_head = true;
 	} else if (m->status < 200) {
@@ -248,6 +263,9 @@ on_close(void *owner, enum end why)
 {
 	struct origin *o = owner;
 
+	/* A tunnel outlives the end of one direction, not a reset. */
+	if (o->is_tunnel)
+		o->is_over = false;
 	fail(o, o->is_open ? loss(o) : why);
 }
 
@@ -304,7 +322,8 @@ origin_send(struct origin *o, const struct message *request, struct arena *arena
 	o->arena = arena;
 	o->framing = request->framing;
 	o->is_head = request->method == METHOD_HEAD;
-	o->may_upgrade = request->upgrade;
+	o->offered = request->upgrade
+	    ? arena_dup(arena, message_value(request, FIELD_UPGRADE)) : STR_NONE;
 	o->expects_continue = request->expect_continue;
 	o->is_sent = true;
 	h1_parser_init(&o->parser, false, &response_limits);

@@ -229,10 +229,16 @@ pool_has_room(const struct pool *pool, msec now)
 bool
 pool_has_other(const struct pool *pool, const struct pick *pick)
 {
-	bool some_full;
+	struct pick anew = { 0, 0, pick->now };
+	bool some_full, any_full;
 
-	return eligible(pool, pick, &some_full) != 0 ||
-	    (some_full && line_length(pool->line) < pool->conf->queue.size);
+	if (eligible(pool, pick, &some_full) != 0)
+		return true;
+	if (some_full)
+		return line_length(pool->line) < pool->conf->queue.size;
+	/* With everybody left out the others are asked all the same: one may be back. */
+	return eligible(pool, &anew, &any_full) == 0 && !any_full &&
+	    fail_open(pool, pick, &some_full) != pool->n_members;
 }
 
 void

@@ -738,6 +738,8 @@ class Weir:
                 return s.connect_ex(address) == 0
 
         eventually(connects, 20, f"weir listens on {addr}")
+        # The kernel lets in before all files are open; who counts descriptors wants them all.
+        eventually(lambda: "started: " in self.stderr, 20, "weir says that it has started")
 
     # -- looking
 

@@ -44,9 +44,14 @@ const scenarios = {
 
 	async abort() {
 		const stream = await client.chat.completions.create({ model, messages, stream: true });
+		let stopped = false;
 		for await (const chunk of stream) {
+			// What had come already is given out even then.
+			if (stopped)
+				continue;
 			say(chunk.choices[0].delta.content);
-			if ((await told.next()).value === 'abort')
+			stopped = (await told.next()).value === 'abort';
+			if (stopped)
 				stream.controller.abort();
 		}
 		say('over');

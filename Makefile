@@ -7,10 +7,13 @@ DESTDIR	?=
 NEED	:= tests/need.sh
 PYTHON	:= /usr/bin/python3
 
-# The flavour: release (hardened), san (address + undefined), or what FLAVOUR says.
+# The flavour: release (hardened), san (address + undefined), or plain for valgrind.
 ifeq ($(SAN),1)
 FLAVOUR	:= san
 OPT	:= -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Werror
+else ifeq ($(VALGRIND),1)
+FLAVOUR	:= valgrind
+OPT	:= -O1 -g -fno-omit-frame-pointer
 else
 FLAVOUR	:= release
 OPT	:= -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -fcf-protection
@@ -40,7 +43,7 @@ SRC	:= $(wildcard src/*/*.c)
 LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHTTP_OBJ)
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test unit blackbox clients lint docs demo demo-stop bench fuzz clean need-% build programs
+.PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench fuzz clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
 	@$(MAKE) --no-print-directory build
@@ -101,6 +104,11 @@ unit: need-test		## the unit tests alone
 blackbox: need-test	## black-box tests, T=d_reload for one folder
 	@$(MAKE) --no-print-directory SAN=1 programs clients
 	@$(PYTHON) tests/run.py --build build/san -k $(or $(T),blackbox)
+
+# Some 15 minutes on two cores; not part of make test.
+valgrind: need-valgrind	## black-box and unit tests with the daemon under memcheck, T=c_pool for a part
+	@$(MAKE) --no-print-directory VALGRIND=1 programs clients
+	@$(PYTHON) tests/run.py --valgrind --build build/valgrind $(if $(T),-k $(T))
 
 lint: need-test		## layers, banned functions, manual pages
 	@$(MAKE) --no-print-directory SAN=1 build

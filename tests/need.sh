@@ -19,7 +19,7 @@ build) want=$build ;;
 test)  want="$build libcmocka-dev python3 libasan8 libubsan1 mandoc $clients" ;;
 demo)  want="$build python3" ;;
 bench) want="$build python3 nginx-light haproxy wrk" ;;
-valgrind) want="$build python3 valgrind libc6-dbg mandoc $clients" ;;
+valgrind) want="$build libcmocka-dev python3 valgrind libc6-dbg mandoc $clients" ;;
 fuzz)  want="$build clang libclang-rt-14-dev" ;;
 *)     echo "need.sh: no such set: $1" >&2; exit 2 ;;
 esac

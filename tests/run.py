@@ -3,7 +3,7 @@
 """Runs lint scripts, unit binaries and black-box files; ends with "N passed, N failed".
 
 Every black-box file is a process of its own in its own process group, with a time limit ("# limit:
-SECONDS" among its first lines, else 60).  A line "ok NAME" or "not ok NAME..." is a test.
+SECONDS" among its first lines, else 60).  "# valgrind: no" among them keeps it out of such a run.  A line "ok NAME" or "not ok NAME..." is a test.
 """
 import argparse
 import concurrent.futures
@@ -19,11 +19,19 @@ LIMIT = 60
 RESULT = re.compile(r"^(not )?ok\b(?!.*# SKIP)", re.M)
 
 
-def environment(build):
+# "make valgrind" (see harness.py): unit tests are run under it as they are.
+VALGRIND = ("valgrind --tool=memcheck --quiet --leak-check=full --errors-for-leak-kinds=definite "
+            "--error-exitcode=99 --vgdb=no").split()
+SLOW = 5
+
+
+def environment(build, valgrind):
     env = dict(os.environ, WEIR_BUILD=build, CMOCKA_MESSAGE_OUTPUT="TAP", PYTHONDONTWRITEBYTECODE="1",
                PYTHONPATH=os.path.join(ROOT, "tests", "blackbox"))
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    if valgrind:
+        env["WEIR_VALGRIND"] = "1"
     return env
 
 
@@ -48,18 +56,25 @@ def run(command, limit, env):
     return code, out.decode("utf-8", "replace")
 
 
-def limit_of(path):
+def mark(path, name, default):
+    """What stands behind "# NAME:" among a file's first lines."""
     with open(path, encoding="utf-8") as f:
-        m = re.search(r"^# limit: (\d+)", f.read(600), re.M)
-    return int(m.group(1)) if m else LIMIT
+        m = re.search(rf"^# {name}: (\w+)", f.read(900), re.M)
+    return m.group(1) if m else default
 
 
 def listing(directory, want):
     return sorted(f for f in (os.listdir(directory) if os.path.isdir(directory) else []) if want(f))
 
 
-def collect(build):
+def collect(build, valgrind):
     """(name, command, limit, counts by lines)"""
+    if valgrind:
+        for name, command, limit, by_lines in collect(build, False):
+            if by_lines and (name.startswith("unit/") or mark(command[-1], "valgrind", "yes") != "no"):
+                yield (name, VALGRIND + command if name.startswith("unit/") else command,
+                       limit * SLOW, by_lines)
+        return
     lint = os.path.join(ROOT, "tests", "lint")
     for f in listing(lint, lambda f: f.endswith(".sh")):
         yield "lint/" + f, ["sh", os.path.join(lint, f)], LIMIT, False
@@ -70,7 +85,7 @@ def collect(build):
     for topic in listing(top, lambda d: os.path.isdir(os.path.join(top, d)) and d[0] != "_"):
         for f in listing(os.path.join(top, topic), lambda f: f.endswith(".py")):
             path = os.path.join(top, topic, f)
-            yield f"blackbox/{topic}/{f}", [sys.executable, path], limit_of(path), True
+            yield f"blackbox/{topic}/{f}", [sys.executable, path], int(mark(path, "limit", LIMIT)), True
 
 
 def judge(code, out, by_lines):
@@ -90,10 +105,11 @@ def main():
     ap.add_argument("--build", default="build/san")
     ap.add_argument("-k", default="", metavar="PATTERN", help="only names that contain this")
     ap.add_argument("-j", type=int, default=3)
+    ap.add_argument("--valgrind", action="store_true", help="the daemon and the unit tests under memcheck")
     args = ap.parse_args()
     build = os.path.abspath(args.build)
-    env = environment(build)
-    jobs = [j for j in collect(build) if args.k in j[0]]
+    env = environment(build, args.valgrind)
+    jobs = [j for j in collect(build, args.valgrind) if args.k in j[0]]
     passed = failed = 0
 
     def work(job):

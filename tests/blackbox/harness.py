@@ -23,6 +23,11 @@ import traceback
 
 BUILD = os.path.abspath(os.environ.get("WEIR_BUILD", "build/san"))
 WEIR = os.path.join(BUILD, "weir")
+# "make valgrind": the daemon runs under memcheck, about ten times as long for everything.
+VALGRIND = os.environ.get("WEIR_VALGRIND") == "1"
+SLOW = 5 if VALGRIND else 1
+MEMCHECK = ("valgrind --tool=memcheck --leak-check=full --show-leak-kinds=all --track-fds=yes "
+            "--errors-for-leak-kinds=all --error-exitcode=99 --vgdb=no --num-callers=25").split()
 PATIENCE = 10           # seconds for what should happen at once
 TEST_LIMIT = 45         # seconds a test function
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|check failed")
@@ -34,7 +39,7 @@ _live = []              # what the running test opened
 
 def eventually(predicate, timeout=PATIENCE, what=None):
     """Asks until the answer is true; gives it back."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * SLOW
     pause = 0.001
     while True:
         got = predicate()
@@ -53,7 +58,7 @@ def predicate_text(predicate):
 
 def steady(value, quiet=0.7, timeout=20):
     """Waits until value() has not changed for a while (there is no event for "nothing happens")."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * SLOW
     last, since = value(), time.monotonic()
     while time.monotonic() - since < quiet:
         assert time.monotonic() < end, "never steady"
@@ -296,7 +301,7 @@ class Client(Stream):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         if source:
             sock.bind((source, 0))
-        sock.settimeout(timeout)
+        sock.settimeout(timeout * SLOW)
         try:
             sock.connect(address)
         except OSError:
@@ -390,7 +395,7 @@ class Background(threading.Thread):
             self.error = e
 
     def result(self, timeout=30):
-        self.join(timeout)
+        self.join(timeout * SLOW)
         assert not self.is_alive(), "still running"
         if self.error:
             raise self.error
@@ -454,7 +459,7 @@ class OriginConn(Stream):
 
     def wait_gone(self, timeout=30):
         """Reads until the peer has left; False when it stays."""
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(timeout * SLOW)
         try:
             while True:
                 self.fill()
@@ -592,7 +597,7 @@ class Gate:
         self.event.set()
 
     def wait(self, timeout=30):
-        assert self.event.wait(timeout), "gate never opened"
+        assert self.event.wait(timeout * SLOW), "gate never opened"
 
 
 class FullListener:
@@ -649,10 +654,29 @@ def environment(**more):
     return env
 
 
+def command(report):
+    """How weir is called; memcheck writes its findings to the file named."""
+    return [*MEMCHECK, f"--log-file={report}", WEIR] if VALGRIND else [WEIR]
+
+
+def check_report(path):
+    """No error, no leak, no descriptor left open but those it was given."""
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8", errors="replace") as f:
+        text = f.read()
+    left = re.findall(r"Open \w+ (?:descriptor )?\d+:.*\n(?!.*<inherited from parent>)", text)
+    assert "ERROR SUMMARY: 0 errors" in text and not left, "memcheck says:\n" + text[-8000:]
+
+
 def run_weir(*args, env=None, timeout=20, **more):
     """Runs weir to its end: (exit code, stdout, stderr)."""
-    p = subprocess.run([WEIR, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
-                       timeout=timeout, env=environment(**(env or {})), check=False, **more)
+    with tempfile.NamedTemporaryFile(prefix="weir-test.") as report:
+        p = subprocess.run([*command(report.name), *map(str, args)], stdin=subprocess.DEVNULL,
+                           capture_output=True, timeout=timeout * SLOW,
+                           env=environment(**(env or {})), check=False, **more)
+        if VALGRIND:
+            check_report(report.name)
     out, err = p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
     assert not SANITIZER.search(err), err
     return p.returncode, out, err
@@ -691,13 +715,14 @@ class Weir:
             args = [self.fill(a) for a in args]
         self.stderr_path = os.path.join(self.dir, "stderr")
         self.stdout_path = os.path.join(self.dir, "stdout")
+        self.report = os.path.join(self.dir, "memcheck")
 
         def limits():
             if nofile:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
 
         with open(self.stderr_path, "wb") as err, open(self.stdout_path, "wb") as out:
-            self.process = subprocess.Popen([WEIR, *args], stdin=subprocess.DEVNULL, stdout=out,
+            self.process = subprocess.Popen([*command(self.report), *args], stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=err, env=environment(**(env or {})), cwd=self.dir,
                                             preexec_fn=limits)
         self.pid = self.process.pid
@@ -790,7 +815,7 @@ class Weir:
 
     def wait(self, timeout=20):
         try:
-            self.code = self.process.wait(timeout)
+            self.code = self.process.wait(timeout * SLOW)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"weir does not end:\n{self.stderr}") from None
         return self.code
@@ -798,6 +823,7 @@ class Weir:
     def check_stderr(self):
         err = self.stderr
         assert not SANITIZER.search(err), "in stderr of weir:\n" + err
+        check_report(self.report)
 
     def stop(self, timeout=20):
         """TERM; the books must balance."""
@@ -878,7 +904,7 @@ def _run(name, function):
 
     _live.clear()
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(getattr(function, "limit", TEST_LIMIT))
+    signal.alarm(getattr(function, "limit", TEST_LIMIT) * SLOW)
     error = None
     try:
         function()
@@ -891,7 +917,7 @@ def _run(name, function):
         error = e
     signal.alarm(0)
     weirs = [x for x in _live if isinstance(x, Weir)]
-    signal.alarm(30)
+    signal.alarm(30 * SLOW)
     try:
         late_error = _cleanup(error is None)
     except BaseException as e:      # noqa: B902

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 import harness
-from harness import BUILD, SANITIZER, address_of, environment, eventually, free_port, get, socket
+from harness import BUILD, SANITIZER, SLOW, address_of, environment, eventually, free_port, get, socket
 
 CLIENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "k_clients")
 NODE_MODULES = os.path.join(os.path.dirname(BUILD), "clients", "node_modules")
@@ -50,7 +50,7 @@ class Program:
     def wait(self, timeout=30):
         """The exit code."""
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(timeout * SLOW)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.args[0]} does not end; its stderr: {self.stderr}") from None
 

@@ -665,7 +665,7 @@ def check_report(path):
         return
     with open(path, encoding="utf-8", errors="replace") as f:
         text = f.read()
-    left = re.findall(r"Open \w+ (?:descriptor )?\d+:.*\n(?!.*<inherited from parent>)", text)
+    left = re.findall(r"Open [\w ]+ \d+:.*\n(?!.*<inherited from parent>)", text)
     assert "ERROR SUMMARY: 0 errors" in text and not left, "memcheck says:\n" + text[-8000:]
 
 

@@ -8,6 +8,7 @@ from harness import *  # noqa: E402,F403
 from programs import Model, Wrk  # noqa: E402
 
 # limit: 180
+# valgrind: no (it measures)
 RELOADS, STREAMS = 100, 200
 # A configuration that is kept where it should not be shows: each takes about 300 KB.
 ROUTES = 400

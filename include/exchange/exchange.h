@@ -19,6 +19,8 @@
 #include "upstream/pool.h"
 
 struct arena;
+struct cache_entry;
+struct cached;
 struct evbuffer;
 struct generation;
 struct message;
@@ -31,10 +33,13 @@ enum step {
 	STEP_ROUTE,
 	STEP_ADMIT,
 	STEP_REPLY,		/* an answer of our own */
+	STEP_GATHER,		/* the request's body, where the cache's key is made of it */
+	STEP_LOOKUP,
 	STEP_PICK,
 	STEP_CONNECT,
 	STEP_SEND,
 	STEP_RESPOND,
+	STEP_SERVE,		/* from the cache, also while it is being filled */
 	STEP_DONE,
 	STEP_WAIT		/* not a step: stay where you are */
 };
@@ -57,6 +62,8 @@ struct exchange {
 	bool origin_held, front_held;
 	bool takes_event;		/* an event of ours may follow the answer's bytes */
 	char last_byte;			/* of these, as far as they came */
+	bool is_refreshed;		/* a 304 came: the stored answer is served when it is over */
+	bool is_background;		/* nobody asked: a refresh for the cache */
 	unsigned tries;
 	enum end end;			/* why the last attempt, or all of it, ended */
 	enum end abandoned;		/* the client left but the answer is still fetched; END_OK: not */
@@ -76,6 +83,7 @@ struct exchange {
 	struct message *request, *response;
 	struct evbuffer *body;		/* of the request: kept for a retry, or not yet sent */
 	size_t          body_sent;	/* bytes of it that this attempt was given */
+	struct cached  *cached;		/* of a route with a cache, in the arena; else NULL */
 	struct refusal  refusal;	/* of an answer of our own that is an error */
 	struct limit_claim *claims;	/* of the route's limits, in the arena */
 	size_t          n_claims;
@@ -106,6 +114,14 @@ void exchange_end(struct exchange *, enum end why);
 void exchange_touch(struct exchange *);
 /* A hold changed: the limits that apply may be others. */
 void exchange_arm(struct exchange *);
+/* Whether why is a time limit of a server's. */
+bool exchange_is_timeout(enum end why);
+/* The client is let go in mid-answer; what others follow is fetched on. */
+void exchange_cut_client(struct exchange *, enum end why);
+/* What another was fetching for it is there, or is not to be had: looks it up again. */
+void exchange_look_again(struct exchange *);
+/* Begins an exchange without a client that fetches what x asked for anew, for the cache. */
+void exchange_refresh(const struct exchange *x, struct cache_entry *stale);
 /* End of the turn: frees what ended in it. */
 void exchange_reap(struct world *);
 /* Ends all with END_DRAINED. */

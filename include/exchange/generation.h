@@ -11,6 +11,8 @@
 
 #include "base/log.h"
 
+struct cache_conf;
+struct cache_store;
 struct config;
 struct limit_rule;
 struct limit_conf;
@@ -26,6 +28,7 @@ struct generation {
 	struct config    *config;
 	struct pool      *pools;		/* one for each of config->upstreams */
 	struct limit_rule     *limits;		/* one for each of config->limits */
+	struct cache_store **stores;		/* one for each of config->caches; counted */
 	struct listener **listeners;		/* until retired */
 	size_t            n_listeners;
 };
@@ -40,6 +43,7 @@ void generation_retire(struct generation *);
 struct generation *generation_ref(struct generation *);
 void generation_unref(struct generation *);
 struct limit_rule *generation_limit(struct generation *, const struct limit_conf *);
+struct cache_store *generation_store(struct generation *, const struct cache_conf *);
 struct pool *generation_pool(struct generation *, const struct upstream_conf *);
 
 #endif

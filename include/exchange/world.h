@@ -7,10 +7,12 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "cache/cache_store.h"
 #include "edge/front.h"
 #include "edge/front_h1.h"
 #include "net/listener.h"
 #include "policy/limit.h"
+#include "net/loop.h"
 #include "upstream/backend.h"
 #include "upstream/line.h"
 
@@ -28,6 +30,8 @@ struct world {
 	struct line_registry     lines;
 	struct listener_registry listeners;
 	struct limit_registry    limits;
+	struct cache_registry    caches;
+	struct task              cache_news;	/* tells those who follow a fetch */
 	struct generation       *current;	/* what a new exchange belongs to */
 	uint64_t                 last_id;	/* of a generation */
 	unsigned                 n_generations;	/* alive, the current one included */

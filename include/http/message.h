@@ -66,6 +66,10 @@ struct message {
 struct message *message_new(struct arena *, size_t n_fields);
 /* Appends; slices are not copied. */
 void message_add(struct message *, enum field_id, struct str name, struct str value);
+/* Bytes that a copy of the message needs, its texts included (trailers left out). */
+size_t message_size(const struct message *);
+/* Copies it into a block of message_size bytes, aligned for any object; nothing may be added to it. */
+void message_copy(const struct message *, struct message *out);
 /* First field of that id (a row of field.def, not FIELD_OTHER); NULL when there is none. */
 const struct field *message_find(const struct message *, enum field_id);
 /* First field of that name in any case; NULL when there is none. */

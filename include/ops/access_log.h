@@ -28,6 +28,7 @@ struct record {
 	struct str limit_name;		/* the one that decided */
 	struct str route, upstream, server;
 	unsigned   tries;
+	const char *cache;		/* what the cache did, or NULL */
 	int64_t    queue_us, connect_us, first_byte_us, total_us;	/* -1: did not come to it */
 };
 

@@ -24,6 +24,7 @@
 #include "base/wait.h"
 #include "config/config.h"
 #include "edge/front_h1.h"
+#include "exchange/cached.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
 #include "exchange/world.h"
@@ -41,6 +42,7 @@ enum {
 	EXIT_BOOKS = 70,		/* EX_SOFTWARE of sysexits.h */
 	SCRATCH = 64 * 1024,
 	FLUSH_EVERY = 200,		/* ms a log line may wait */
+	TICK = 5000,			/* ms between two looks at what the caches need no more */
 	LAST_WORDS = 1000,		/* ms for answers under way when the drain is over */
 	OWN_FILES = 64			/* descriptors that are no client's: listeners, logs, idle */
 };
@@ -68,6 +70,7 @@ struct worker {
 	struct event *signals[N_SIGNALS];
 	struct deadline flush;
 	struct deadline drain;
+	struct deadline tick;		/* of the caches: what is inactive goes */
 	bool is_done;
 };
 
@@ -112,6 +115,7 @@ on_chore(void *arg)
 
 	conn_flush(w->loop);
 	exchange_reap(w);
+	cache_registry_reap(&w->caches);
 	arena_reset(w->scratch);
 	if (w->listeners.is_paused && !is_full(w))
 		listener_registry_pause(&w->listeners, false);
@@ -119,6 +123,29 @@ on_chore(void *arg)
 		deadline_arm(&wk->flush, FLUSH_EVERY);
 	if (w->is_draining && w->n_live == 0 && front_h1_count() == 0 && conn_closing(w->loop) == 0)
 		wk->is_done = true;
+}
+
+static void
+ask_for_news(void *arg)
+{
+	struct world *w = arg;
+
+	loop_defer(w->loop, &w->cache_news);
+}
+
+static void
+on_cache_news(void *arg)
+{
+	cache_registry_run(&((struct world *)arg)->caches);
+}
+
+static void
+on_tick(void *arg)
+{
+	struct worker *wk = arg;
+
+	cache_registry_tick(&wk->world.caches, clock_now());
+	deadline_arm(&wk->tick, TICK);
 }
 
 static void
@@ -286,11 +313,13 @@ init_modules(void)
 	limit_module_init();
 	front_h1_module_init();
 	exchange_module_init();
+	cached_module_init();
 }
 
 static void
 fini_modules(void)
 {
+	cached_module_fini();
 	exchange_module_fini();
 	front_h1_module_fini();
 	limit_module_fini();
@@ -322,6 +351,10 @@ init(struct worker *wk, const struct source *source)
 	w->env.world = w;
 	deadline_init(&wk->flush, w->loop, on_flush, wk);
 	deadline_init(&wk->drain, w->loop, on_drain_over, wk);
+	deadline_init(&wk->tick, w->loop, on_tick, wk);
+	deadline_arm(&wk->tick, TICK);
+	cache_registry_init(&w->caches, ask_for_news, w);
+	task_init(&w->cache_news, on_cache_news, w);
 	for (i = 0; i < N_SIGNALS; i++) {
 		wk->signals[i] = evsignal_new(loop_base(w->loop), signals[i].number, signals[i].run,
 		    wk);
@@ -349,9 +382,12 @@ fini(struct worker *wk)
 		event_free(wk->signals[i]);
 	deadline_fini(&wk->flush);
 	deadline_fini(&wk->drain);
+	deadline_fini(&wk->tick);
+	cache_registry_reap(&w->caches);
 	is_balanced = w->n_generations == 0 && w->n_live == 0 &&
 	    backend_registry_count(&w->backends) == 0 && line_registry_count(&w->lines) == 0 &&
-	    limit_registry_count(&w->limits) == 0 && listener_registry_count(&w->listeners) == 0;
+	    limit_registry_count(&w->limits) == 0 && cache_registry_count(&w->caches) == 0 &&
+	    listener_registry_count(&w->listeners) == 0;
 	if (!is_balanced)
 		log_error("books: %u generations, %zu exchanges, %zu servers, %zu lines, %zu limits, "
 		    "%zu listeners still live", w->n_generations, w->n_live,
@@ -361,6 +397,7 @@ fini(struct worker *wk)
 		line_registry_fini(&w->lines);
 		backend_registry_fini(&w->backends);
 		listener_registry_fini(&w->listeners);
+		cache_registry_fini(&w->caches);
 	}
 	loop_free(w->loop);
 	arena_free(w->scratch);

@@ -20,6 +20,7 @@
 #include "base/slab.h"
 #include "config/config.h"
 #include "exchange/admit.h"
+#include "exchange/cached.h"
 #include "exchange/generation.h"
 #include "exchange/relay.h"
 #include "exchange/reply.h"
@@ -117,6 +118,8 @@ route_next(struct exchange *x)
 		x->upstream = x->route->upstream;
 		x->keeps_body = true;
 		x->pick.hash = hash_of(x, &x->client);
+		if (x->route->cache != NULL)
+			cached_begin(x);
 	}
 	return STEP_ADMIT;
 }
@@ -130,13 +133,57 @@ admit_next(struct exchange *x)
 		return STEP_REPLY;
 	if (x->admitted_us > clock_now_us())
 		return STEP_WAIT;
-	return x->upstream != NULL ? STEP_PICK : STEP_REPLY;
+	if (x->upstream == NULL)
+		return STEP_REPLY;
+	return x->cached != NULL ? STEP_GATHER : STEP_PICK;
 }
 
 static struct limit
 admit_limit(const struct exchange *x)
 {
 	struct limit l = { (x->admitted_us + 999) / 1000, END_OK };
+
+	return l;
+}
+
+/* --- gather: the body that the cache's key is made of; its limit is the front's --------------------- */
+
+static enum step
+gather_next(struct exchange *x)
+{
+	return cached_wants_body(x) ? STEP_WAIT : STEP_LOOKUP;
+}
+
+/* --- lookup: is it there, is somebody fetching it ---------------------------------------------------- */
+
+static void
+lookup_enter(struct exchange *x)
+{
+	cached_lookup(x);
+	x->touched = clock_now();
+}
+
+static enum step
+lookup_next(struct exchange *x)
+{
+	switch (cached_verdict(x)) {
+	case CACHED_FETCH:
+		break;
+	case CACHED_SERVE:
+		return STEP_SERVE;
+	case CACHED_WAIT:
+		return STEP_WAIT;
+	case CACHED_REFUSE:
+		refuse(x, END_NOT_CACHED, 0, NULL);
+		return STEP_REPLY;
+	}
+	return STEP_PICK;
+}
+
+static struct limit
+lookup_limit(const struct exchange *x)
+{
+	struct limit l = { x->touched + x->upstream->timeouts.first_byte, END_OK };
 
 	return l;
 }
@@ -304,6 +351,8 @@ send_enter(struct exchange *x)
 {
 	struct message *m = forward_request(&x->facts, x->request, x->world->scratch);
 
+	if (x->cached != NULL)
+		cached_shape_request(x, m);
 	origin_send(x->origin, m, x->arena);
 	relay_push(x);
 	x->touched = clock_now();
@@ -337,15 +386,6 @@ send_limit(const struct exchange *x)
 
 /* --- respond: the answer to the client ---------------------------------------------------------------------- */
 
-/* Not where it would count as the server's own bytes or stand unpacked among packed ones. */
-static bool
-takes_event(const struct message *response, const struct message *sent)
-{
-	return forward_is_event_stream(response) &&
-	    (sent->framing == FRAMING_CHUNKED || sent->framing == FRAMING_CLOSE) &&
-	    message_find(response, FIELD_CONTENT_ENCODING) == NULL;
-}
-
 static void
 respond_enter(struct exchange *x)
 {
@@ -353,7 +393,6 @@ respond_enter(struct exchange *x)
 
 	x->facts.status = x->response->status;
 	m = forward_response(&x->facts, x->response, x->world->scratch);
-	x->takes_event = takes_event(x->response, m);
 	relay_forget(x);
 	respond_head(x, m);
 	x->touched = clock_now();
@@ -378,16 +417,43 @@ respond_limit(const struct exchange *x)
 	return x->origin_held && !x->is_tunnel ? none : idle;
 }
 
+/* --- serve: a stored answer, or one that is being stored, at this client's pace ----------------------------- */
+
+static enum step
+serve_next(struct exchange *x)
+{
+	if (!cached_is_served(x))
+		return STEP_WAIT;
+	if (!cached_is_filling(x))
+		return STEP_DONE;
+	/* The client needs no more of it (304); the store does. */
+	respond_end(x);
+	return STEP_WAIT;
+}
+
+static struct limit
+serve_limit(const struct exchange *x)
+{
+	struct limit none = { NO_LIMIT, END_OK };
+	struct limit idle = { x->touched + x->upstream->timeouts.idle, END_BODY_STALLED };
+
+	/* Who follows another's fetch has that one's limit; a slow client has the front's. */
+	return cached_is_filling(x) && !x->origin_held ? idle : none;
+}
+
 /* --- the table ------------------------------------------------------------------------------------------------- */
 
 static const struct step_info steps[] = {
 	[STEP_ROUTE]   = { "route",   NULL,          route_next,   NULL },
 	[STEP_ADMIT]   = { "admit",   admit_enter,   admit_next,   admit_limit },
 	[STEP_REPLY]   = { "reply",   reply_enter,   reply_next,   NULL },
+	[STEP_GATHER]  = { "gather",  NULL,          gather_next,  NULL },
+	[STEP_LOOKUP]  = { "lookup",  lookup_enter,  lookup_next,  lookup_limit },
 	[STEP_PICK]    = { "pick",    pick_enter,    pick_next,    pick_limit },
 	[STEP_CONNECT] = { "connect", connect_enter, connect_next, connect_limit },
 	[STEP_SEND]    = { "send",    send_enter,    send_next,    send_limit },
 	[STEP_RESPOND] = { "respond", respond_enter, respond_next, respond_limit },
+	[STEP_SERVE]   = { "serve",   cached_serve,  serve_next,   serve_limit },
 };
 
 static void
@@ -435,6 +501,38 @@ exchange_touch(struct exchange *x)
 	x->touched = clock_now();
 }
 
+/* The server is done with, whatever of its answer the client still lacks. */
+static void
+leave_server(struct exchange *x)
+{
+	if (x->origin != NULL)
+		origin_close(x->origin, x->upstream);
+	x->origin = NULL;
+	x->origin_held = false;
+	attempt_done(&x->attempt);
+}
+
+static void
+drop_attempt(struct exchange *x)
+{
+	leave_server(x);
+	x->response = NULL;
+	relay_rewind(x);
+}
+
+/* An expired answer rather than this failure, where the rules of the cache allow it. */
+static bool
+serve_stale(struct exchange *x, enum end why)
+{
+	if (why == END_OK || !cached_use_stale(x, why, 0))
+		return false;
+	drop_attempt(x);
+	x->end = END_OK;
+	go_to(x, STEP_SERVE);
+	exchange_run(x);
+	return true;
+}
+
 void
 exchange_run(struct exchange *x)
 {
@@ -458,7 +556,23 @@ exchange_run(struct exchange *x)
 		}
 		go_to(x, next);
 	}
-	exchange_end(x, x->end);
+	if (!x->is_ended && !serve_stale(x, x->end))
+		exchange_end(x, x->end);
+}
+
+void
+exchange_look_again(struct exchange *x)
+{
+	go_to(x, STEP_LOOKUP);
+	exchange_run(x);
+}
+
+/* Another's fetch took too long to be waited for. */
+static void
+fetch_alone(struct exchange *x)
+{
+	cached_give_up(x);
+	exchange_look_again(x);
 }
 
 /* The limits are lazy: what moved meanwhile is looked at when the timer fires. */
@@ -472,16 +586,18 @@ on_deadline(void *arg)
 	l = limit_of(x);
 	if (l.at == NO_LIMIT || l.at > clock_now())
 		exchange_arm(x);
-	else if (l.why == END_OK)
-		exchange_run(x);
-	else
+	else if (l.why != END_OK)
 		exchange_fail(x, l.why);
+	else if (x->step == STEP_LOOKUP)
+		fetch_alone(x);
+	else
+		exchange_run(x);
 }
 
 /* --- failure: another try, or the end ----------------------------------------------------------------------------- */
 
-static bool
-is_timeout(enum end why)
+bool
+exchange_is_timeout(enum end why)
 {
 	switch (why) {
 	case END_CONNECT_TIMEOUT:
@@ -502,7 +618,7 @@ judge_failure(struct exchange *x, enum end why)
 
 	if (end_info(why)->blame != END_BLAME_UPSTREAM)
 		return;
-	if (is_timeout(why) ? fail_on->timeout : fail_on->error)
+	if (exchange_is_timeout(why) ? fail_on->timeout : fail_on->error)
 		attempt_failure(&x->attempt, clock_now(), end_info(why)->name);
 }
 
@@ -510,7 +626,8 @@ judge_failure(struct exchange *x, enum end why)
 static bool
 may_try_again(const struct exchange *x)
 {
-	return x->upstream != NULL && !x->head_sent && x->front != NULL && !x->body_lost &&
+	return x->upstream != NULL && !x->head_sent &&
+	    (x->front != NULL || cached_has_followers(x)) && !x->body_lost &&
 	    x->tries < x->upstream->retry.tries;
 }
 
@@ -530,7 +647,7 @@ may_retry(const struct exchange *x, enum end why)
 	on = &x->upstream->retry.on;
 	switch (end_info(why)->retry) {
 	case END_RETRY_CONNECT:
-		return on->error || (on->timeout && is_timeout(why));
+		return on->error || (on->timeout && exchange_is_timeout(why));
 	case END_RETRY_STALE:
 	case END_RETRY_ERROR:
 		return on->error && method_allows(x);
@@ -542,17 +659,6 @@ may_retry(const struct exchange *x, enum end why)
 	return false;
 }
 
-static void
-drop_attempt(struct exchange *x)
-{
-	if (x->origin != NULL)
-		origin_close(x->origin, x->upstream);
-	x->origin = NULL;
-	x->origin_held = false;
-	attempt_done(&x->attempt);
-	x->response = NULL;
-	relay_rewind(x);
-}
 
 /* RFC 9112 9.3.1: the server closed a connection it had kept; it has seen nothing it would act on. */
 static void
@@ -582,7 +688,8 @@ exchange_fail(struct exchange *x, enum end why)
 		return;
 	}
 	if (!may_retry(x, why)) {
-		exchange_end(x, why);
+		if (!serve_stale(x, why))
+			exchange_end(x, why);
 		return;
 	}
 	x->end = why;
@@ -616,6 +723,7 @@ log_exchange(struct exchange *x)
 		.limit = x->verdict != NULL ? limit_word_name(x->verdict->word) : NULL,
 		.server = x->server,
 		.tries = x->tries,
+		.cache = cached_word(x),
 		.queue_us = x->picked_us > 0 || x->queue_us > 0 ? x->queue_us : -1,
 		.connect_us = x->connected_us > 0 ? x->connected_us - x->picked_us : -1,
 		.first_byte_us = x->first_byte_us > 0 ? x->first_byte_us - x->started_us : -1,
@@ -673,6 +781,7 @@ exchange_end(struct exchange *x, enum end why)
 	x->origin = NULL;
 	attempt_done(&x->attempt);
 	admit_end(x);
+	cached_end(x, why);
 	if (x->front != NULL) {
 		if (why == END_OK)
 			respond_end(x);
@@ -750,6 +859,62 @@ new_exchange(struct world *w, struct front_stream *front, struct message *m)
 	return x;
 }
 
+static struct str
+keep_text(struct exchange *x, struct str s)
+{
+	return s.len > 0 ? arena_dup(x->arena, s) : s;
+}
+
+/* What was gathered of the body, for one more reader. */
+static struct evbuffer *
+copy_body(const struct exchange *x)
+{
+	struct evbuffer *copy = evbuffer_new();
+	size_t len = x->body != NULL ? evbuffer_get_length(x->body) : 0;
+
+	check(copy != NULL);
+	if (len > 0)
+		evbuffer_add(copy, evbuffer_pullup(x->body, -1), len);
+	return copy;
+}
+
+void
+exchange_refresh(const struct exchange *of, struct cache_entry *stale)
+{
+	struct arena *arena = arena_new(message_size(of->request) + 1024);
+	struct message *m = arena_alloc(arena, message_size(of->request));
+	struct exchange *x = slab_take(&exchanges);
+
+	message_copy(of->request, m);
+	m->arena = arena;
+	x->magic = EXCHANGE_MAGIC;
+	x->is_background = x->request_done = true;
+	x->world = of->world;
+	x->arena = arena;
+	x->request = m;
+	x->gen = generation_ref(of->gen);
+	x->route = of->route;
+	x->upstream = of->upstream;
+	x->client = of->client;
+	x->facts = of->facts;
+	x->facts.request = m;
+	x->facts.peer_ip = keep_text(x, of->facts.peer_ip);
+	x->facts.client_ip = keep_text(x, of->facts.client_ip);
+	x->facts.request_id = request_id_of(arena, message_new(arena, 0));
+	x->pick.hash = of->pick.hash;
+	x->keeps_body = true;
+	x->body = copy_body(of);
+	x->started_us = clock_now_us();
+	x->wall_us = clock_wall_us();
+	x->touched = clock_now();
+	deadline_init(&x->deadline, x->world->loop, on_deadline, x);
+	TAILQ_INSERT_TAIL(&x->world->live, x, entry);
+	x->world->n_live++;
+	cached_begin_refresh(x, of, stale);
+	go_to(x, STEP_PICK);
+	exchange_run(x);
+}
+
 static void
 on_request(void *world, struct front_stream *front, struct message *m)
 {
@@ -785,8 +950,11 @@ on_front_body(void *arg, const struct str *spans, size_t n)
 	if (x->bytes_in > x->route->max_body && !x->is_tunnel) {
 		refuse(x, END_BODY_TOO_LARGE, 0, "body_too_large");
 		exchange_end(x, END_BODY_TOO_LARGE);
-	} else
-		relay_request(x, spans, n);
+		return;
+	}
+	relay_request(x, spans, n);
+	if (x->step == STEP_GATHER)
+		exchange_run(x);
 }
 
 static void
@@ -808,15 +976,41 @@ on_front_request_end(void *arg)
 static void
 on_front_drain(void *arg)
 {
-	relay_front_drained(arg);
+	struct exchange *x = arg;
+
+	if (x->is_ended)
+		return;
+	if (x->step != STEP_SERVE) {
+		relay_front_drained(x);
+		return;
+	}
+	cached_pump(x);
+	exchange_run(x);
 }
 
 /* Goes on without its client where the upstream says so and the server has the whole request. */
 static bool
 goes_on_alone(const struct exchange *x)
 {
+	if (cached_has_followers(x))
+		return x->request_done;
 	return x->upstream != NULL && x->upstream->finish_on_abort && x->request_done &&
-	    !x->is_tunnel && (x->step == STEP_SEND || x->step == STEP_RESPOND);
+	    !x->is_tunnel && (x->step == STEP_SEND || x->step == STEP_RESPOND ||
+	    cached_is_filling(x));
+}
+
+static void
+lose_client(struct exchange *x, enum end why)
+{
+	x->status = end_info(why)->status;
+	if (!goes_on_alone(x)) {
+		exchange_end(x, why);
+		return;
+	}
+	x->abandoned = why;
+	cached_client_gone(x);
+	relay_front_drained(x);
+	exchange_arm(x);
 }
 
 static void
@@ -834,14 +1028,17 @@ on_front_abort(void *arg, const struct refusal *why)
 		return;
 	}
 	x->front = NULL;
-	x->status = end_info(why->end)->status;
-	if (!goes_on_alone(x)) {
-		exchange_end(x, why->end);
-		return;
-	}
-	x->abandoned = why->end;
-	relay_front_drained(x);
-	exchange_arm(x);
+	lose_client(x, why->end);
+}
+
+void
+exchange_cut_client(struct exchange *x, enum end why)
+{
+	struct front_stream *front = x->front;
+
+	x->front = NULL;
+	front->ops->reset(front);
+	lose_client(x, why);
 }
 
 const struct front_events exchange_front_events = {
@@ -879,6 +1076,34 @@ take_interim(struct exchange *x, struct message *m)
 	exchange_arm(x);
 }
 
+/* An answer on a route with a cache; false when nobody wants it. */
+static bool
+take_cached_head(struct exchange *x, struct message *m)
+{
+	if (cached_use_stale(x, END_OK, m->status)) {
+		drop_attempt(x);
+		go_to(x, STEP_SERVE);
+		return true;
+	}
+	switch (cached_head(x, m)) {
+	case CACHED_PASSES:
+		if (x->front == NULL && !x->upstream->finish_on_abort) {
+			exchange_end(x, x->abandoned);
+			return false;
+		}
+		x->response = m;
+		break;
+	case CACHED_FILLS:
+		x->response = m;
+		go_to(x, STEP_SERVE);
+		break;
+	case CACHED_REFRESHED:
+		x->is_refreshed = true;
+		break;
+	}
+	return true;
+}
+
 static void
 on_origin_head(void *arg, struct message *m)
 {
@@ -896,9 +1121,14 @@ on_origin_head(void *arg, struct message *m)
 		attempt_failure(&x->attempt, clock_now(), why);
 	} else
 		attempt_success(&x->attempt, clock_now());
+	if (x->is_background)
+		x->status = m->status;
 	if (retries_status(x, m->status)) {
 		drop_attempt(x);
 		go_to(x, STEP_PICK);
+	} else if (x->cached != NULL && m->status != 101) {
+		if (!take_cached_head(x, m))
+			return;
 	} else {
 		x->response = m;
 		x->is_tunnel = m->status == 101;
@@ -909,7 +1139,12 @@ on_origin_head(void *arg, struct message *m)
 static void
 on_origin_body(void *arg, const struct str *spans, size_t n)
 {
-	respond_body(arg, spans, n);
+	struct exchange *x = arg;
+
+	if (cached_is_filling(x))
+		cached_fill(x, spans, n);
+	else
+		respond_body(x, spans, n);
 }
 
 static void
@@ -920,6 +1155,13 @@ on_origin_end(void *arg)
 	if (x->is_ended)
 		return;
 	x->response_done = true;
+	if (cached_is_filling(x)) {
+		cached_fill_end(x);
+		leave_server(x);
+	} else if (x->is_refreshed) {
+		leave_server(x);
+		go_to(x, STEP_SERVE);
+	}
 	if (x->is_tunnel && x->front != NULL)
 		x->front->ops->shutdown(x->front);
 	exchange_run(x);

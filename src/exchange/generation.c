@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cache/cache_store.h"
 #include "config/config.h"
 #include "exchange/world.h"
 #include "net/listener.h"
@@ -86,6 +87,10 @@ generation_new(struct world *w, struct config *conf, struct err *err)
 	check(g->pools != NULL);
 	for (i = 0; i < conf->n_upstreams; i++)
 		pool_init(&g->pools[i], &conf->upstreams[i], &w->backends, &w->lines);
+	g->stores = calloc(conf->n_caches + 1, sizeof(*g->stores));
+	check(g->stores != NULL);
+	for (i = 0; i < conf->n_caches; i++)
+		g->stores[i] = cache_store_get(&w->caches, &conf->caches[i]);
 	/* What can fail comes last, the log after the sockets: it cannot be taken back. */
 	if (!bind_limits(g, err) || !open_listeners(g, err) || !open_log(g, err)) {
 		generation_unref(g);
@@ -132,6 +137,8 @@ generation_adopt(struct world *w, struct generation *g)
 	adopt_limits(g, old);
 	for (i = 0; i < g->config->n_upstreams; i++)
 		pool_adopt(&g->pools[i]);
+	for (i = 0; i < g->config->n_caches; i++)
+		cache_store_adopt(g->stores[i], &g->config->caches[i]);
 	if (old == NULL)
 		return;
 	generation_retire(old);
@@ -166,12 +173,15 @@ generation_unref(struct generation *g)
 		pool_fini(&g->pools[i]);
 	for (i = 0; g->limits != NULL && i < g->config->n_limits; i++)
 		limit_fini(&g->limits[i]);
+	for (i = 0; i < g->config->n_caches; i++)
+		cache_store_unref(g->stores[i]);
 	g->world->n_generations--;
 	g->magic = 0;
 	config_unref(g->config);
 	free(g->limits);
 	free(g->listeners);
 	free(g->pools);
+	free(g->stores);
 	free(g);
 }
 
@@ -185,4 +195,10 @@ struct pool *
 generation_pool(struct generation *g, const struct upstream_conf *conf)
 {
 	return &g->pools[conf - g->config->upstreams];
+}
+
+struct cache_store *
+generation_store(struct generation *g, const struct cache_conf *conf)
+{
+	return g->stores[conf - g->config->caches];
 }

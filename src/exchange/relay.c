@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "exchange/admit.h"
+#include "exchange/cached.h"
 #include "exchange/exchange.h"
 #include "exchange/world.h"
 #include "http/message.h"
@@ -48,7 +49,9 @@ static void
 hold_front(struct exchange *x)
 {
 	size_t waiting = unsent(x) + (x->origin != NULL ? origin_backlog(x->origin) : 0);
-	bool hold = waiting > ORIGIN_HIGH_MARK && (x->origin != NULL || !x->keeps_body);
+	/* What the cache's key is made of is gathered whole. */
+	uint64_t mark = x->step == STEP_GATHER ? x->route->cache->max_body : ORIGIN_HIGH_MARK;
+	bool hold = waiting > mark && (x->origin != NULL || !x->keeps_body);
 
 	if (x->front == NULL || hold == x->front_held)
 		return;
@@ -187,11 +190,23 @@ relay_front_drained(struct exchange *x)
 	exchange_arm(x);
 }
 
+/* Not where it would count as the server's own bytes or stand unpacked among packed ones. */
+static bool
+takes_event(const struct message *m)
+{
+	return forward_is_event_stream(m) &&
+	    (m->framing == FRAMING_CHUNKED || m->framing == FRAMING_CLOSE) &&
+	    message_find(m, FIELD_CONTENT_ENCODING) == NULL;
+}
+
 void
 respond_head(struct exchange *x, struct message *m)
 {
 	if (m->status >= 200 || m->status == 101) {
 		x->head_sent = true;
+		x->takes_event = takes_event(m);
+		if (m->status >= 200)
+			cached_add_status(x, m);
 		/* Who has left is told nothing. */
 		if (x->front != NULL)
 			x->status = m->status;
@@ -213,7 +228,9 @@ respond_body(struct exchange *x, const struct str *spans, size_t n)
 	if (x->takes_event && n > 0 && spans[n - 1].len > 0)
 		x->last_byte = spans[n - 1].p[spans[n - 1].len - 1];
 	x->front->ops->send_body(x->front, spans, n);
-	if (x->origin == NULL || x->origin_held || x->front->ops->backlog(x->front) <= FRONT_HIGH_MARK)
+	/* What fills the cache comes at the server's pace, whatever this client's is. */
+	if (x->origin == NULL || x->origin_held || cached_is_filling(x) ||
+	    x->front->ops->backlog(x->front) <= FRONT_HIGH_MARK)
 		return;
 	x->origin_held = true;
 	origin_hold(x->origin, true);

@@ -81,6 +81,61 @@ message_value(const struct message *m, enum field_id id)
 	return f != NULL ? f->value : STR_NONE;
 }
 
+/* --- copies ---------------------------------------------------------------------------------------- */
+
+/* The texts of a message beside those of its fields. */
+#define TEXTS(m) { &(m)->method_name, &(m)->target, &(m)->path, &(m)->query, &(m)->authority, \
+	&(m)->host, &(m)->reason }
+enum { N_TEXTS = 7 };
+
+size_t
+message_size(const struct message *m)
+{
+	const struct str *texts[] = TEXTS(m);
+	size_t size = sizeof(*m) + m->n_fields * sizeof(m->fields[0]), i;
+
+	for (i = 0; i < N_TEXTS; i++)
+		size += texts[i]->len;
+	for (i = 0; i < m->n_fields; i++)
+		size += m->fields[i].name.len + m->fields[i].value.len;
+	return size;
+}
+
+/* Moves a slice to *at; one that is not there stays so. */
+static void
+copy_text(struct str *s, char **at)
+{
+	if (s->p == NULL)
+		return;
+	memcpy(*at, s->p, s->len);
+	s->p = *at;
+	*at += s->len;
+}
+
+void
+message_copy(const struct message *m, struct message *out)
+{
+	struct str *texts[] = TEXTS(out);
+	char *at;
+	size_t i;
+
+	*out = *m;
+	out->arena = NULL;
+	out->trailers = NULL;
+	out->n_trailers = 0;
+	out->fields = (struct field *)(out + 1);
+	out->cap_fields = m->n_fields;
+	if (m->n_fields > 0)
+		memcpy(out->fields, m->fields, m->n_fields * sizeof(m->fields[0]));
+	at = (char *)(out->fields + m->n_fields);
+	for (i = 0; i < N_TEXTS; i++)
+		copy_text(texts[i], &at);
+	for (i = 0; i < m->n_fields; i++) {
+		copy_text(&out->fields[i].name, &at);
+		copy_text(&out->fields[i].value, &at);
+	}
+}
+
 /* --- parts of values ------------------------------------------------------------------------------ */
 
 /* Takes what stands before the next sep off *rest; false when *rest was empty. */

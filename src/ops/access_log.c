@@ -195,6 +195,7 @@ GET_TEXT(route)
 GET_TEXT(upstream)
 GET_TEXT(server)
 GET_NUMBER(tries)
+GET_WORD(cache, r->cache)
 GET_TIME(queue)
 GET_TIME(connect)
 GET_TIME(first_byte)
@@ -239,6 +240,9 @@ static const struct row rows[] = {
 	  "the address of the last server asked" },
 	{ "tries", get_tries, JSON_ALWAYS,
 	  "how many servers were asked" },
+	{ "cache", get_cache, JSON_WHEN_SET,
+	  "what the cache did: hit, stale, collapsed (followed another's fetch), revalidated, miss "
+	  "(stored), pass (not storable), bypass, refresh (nobody's request); null without one" },
 	{ "queue_ms", get_queue, JSON_ALWAYS,
 	  "milliseconds in line for a server" },
 	{ "connect_ms", get_connect, JSON_ALWAYS,

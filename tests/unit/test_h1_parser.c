@@ -425,7 +425,7 @@ test_good_responses(void **state)
 		/* No body whatever the fields say. */
 		ROW("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nHTTP/1.1 304 x\r\n"
 		    "Transfer-Encoding: chunked\r\n\r\nHTTP/1.1 304 x\r\nContent-Length: 7\r\n\r\n",
-		    "204 No Content 1.1 none 5 keep\nContent-Length=5\nend\n"
+		    "204 No Content 1.1 none 5\nContent-Length=5\nend\n"
 		    "304 x 1.1 none keep\nTransfer-Encoding=chunked\nend\n"
 		    "304 x 1.1 none 7 keep\nContent-Length=7\nend\n"),
 		ROW("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"

@@ -363,8 +363,8 @@ pass_tunnel(struct front_h1 *f)
 		f->env->events->on_request_end(f->stream.x);
 }
 
-/* FIN was read before, behind what was left unread till now: what is not whole will never be, and a
- * request with nothing behind it is of a client that left. */
+/* FIN was read: what is not whole will never be, and a request with nothing behind it is of a client
+ * that left; rest is what is still to be looked at. */
 static bool
 is_deserted(const struct front_h1 *f, struct str rest)
 {
@@ -417,9 +417,8 @@ on_eof(void *owner)
 		return;
 	}
 	/* FIN behind a pipelined request: that one is still to be answered. */
-	if (is_busy(f) && conn_in(f->conn).len > 0)
-		return;
-	leave(f, END_CLIENT_ABORT, GOODBYE_NOW);
+	if (is_deserted(f, conn_in(f->conn)))
+		leave(f, END_CLIENT_ABORT, GOODBYE_NOW);
 }
 
 static void

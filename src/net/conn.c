@@ -661,8 +661,11 @@ receive(struct conn *c)
 	size_t had = c->view.len, room = READ_SCRATCH - had;
 	ssize_t n;
 
-	if (had > 0)
+	if (had > 0) {
+		/* The view moves with them, also when nothing comes behind. */
 		memmove(base, c->view.p, had);
+		c->view = str_make(base, had);
+	}
 	n = recv(c->fd, base + had, room, 0);
 	if (n > 0) {
 		c->bytes_in += (size_t)n;

@@ -143,6 +143,72 @@ def test_pipelined_requests_of_a_client_that_left():
         assert w.last()["end"] == "client_abort"
 
 
+def test_pipelined_half_a_request_of_a_client_that_left():
+    """Its FIN was read long before: what is not whole by then never will be."""
+    for half, bodies in ((b"GET /2 HTTP/1.1\r\nHo", 0), (b"POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf", 1)):
+        gate = Gate()
+
+        def handler(c, r, gate=gate):
+            gate.wait()
+            c.answer("x")
+        o = Origin(handler)
+        with Weir(conf(), o) as w:
+            c = Client(w)
+            c.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n" + half)
+            c.shutdown()
+            o.wait()
+            gate.open()
+            assert c.recv_response().body == b"x"
+            assert c.wait_closed(5) == "fin"
+            ends = [x["end"] for x in w.log(1 + bodies)]
+            assert ends == ["ok", "client_abort"][:1 + bodies], ends
+            eventually(lambda o=o: not o.open_conns or len(o.open_conns) <= 1)
+
+
+def test_pipelined_and_left_at_once():
+    """Answers of weir's own to several requests in one go, with the FIN behind them: all are given."""
+    with Weir(conf(routes="[{path: /up, upstream: up}, {path: /, respond: {status: 200, body: OK}}]"), Origin()) as w:
+        c = Client(w)
+        c.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 5)
+        c.shutdown()
+        for _ in range(5):
+            assert c.recv_response().body == b"OK"
+        assert c.wait_closed() == "fin"
+        assert [x["end"] for x in w.log(5)] == ["ok"] * 5
+
+
+def test_left_while_its_body_waits():
+    """The server answers without reading; the client resets; what it sent is still held back."""
+    gate = Gate()
+
+    def handler(c, r):
+        c.chunked_head("text/event-stream")
+        while not c.origin.stopped:
+            c.chunk(b"data: x\n\n")
+            gate.wait(0.02) if gate.event.is_set() else time.sleep(0.01)    # the pace of a stream
+    o = Origin(handler, read_body=False, rcvbuf=16384)
+    o.stopped = False
+    with Weir(conf(route="max_body: 1GB"), o) as w:
+        c = Client(w)
+
+        def push():
+            try:
+                c.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+                while True:
+                    c.send(b"x" * 65536)
+            except OSError:
+                pass
+        pushing = Background(push)
+        steady(lambda: c.sent, quiet=0.5)
+        set_reset(c.sock)
+        c.sock.shutdown(socket.SHUT_RDWR)
+        pushing.result()
+        c.sock.close()
+        aborted(w)
+        eventually(lambda: o.conns[0].gone, what="the server sees its client leave")
+        o.stopped = True
+
+
 def test_leaving_between_requests_is_no_abort():
     o = Origin()
     with Weir(conf(), o) as w:

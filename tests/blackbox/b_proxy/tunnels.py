@@ -204,6 +204,84 @@ def test_a_slow_reader_of_a_tunnel():
         assert n == total, n
 
 
+def test_server_ends_and_then_vanishes():
+    """A reset ends both directions, also behind the end of one: a client that goes on sending is told."""
+    gate = Gate()
+
+    def handler(c, r):
+        c.send(YES + b"bye")
+        c.sock.shutdown(socket.SHUT_WR)
+        gate.wait()
+        c.reset()
+    o = Origin(handler)
+    with Weir(conf(), o) as w:
+        c = Client(w)
+        c.send(ASK)
+        c.recv_response()
+        assert c.recv_all() == b"bye"
+        gate.open()
+
+        def ends():
+            try:
+                c.send(b"x")
+            except OSError:
+                return True
+            return bool(w.lines())
+        eventually(ends, what="the tunnel ends")
+        assert w.last()["status"] == 101, w.last()
+
+
+def test_last_words_before_the_101():
+    """What a client sends and its FIN, both before there is a tunnel, reach the server behind the 101."""
+    gate = Gate()
+    got = []
+
+    def handler(c, r):
+        gate.wait()
+        c.send(YES)
+        got.append(c.recv_all())
+        c.send(b"goodbye")
+        c.close()
+    o = Origin(handler)
+    with Weir(conf(), o) as w:
+        c = Client(w)
+        c.send(ASK + b"last words")
+        c.shutdown()
+        o.wait()
+        gate.open()
+        assert c.recv_response().status == 101
+        assert c.recv_all() == b"goodbye"
+        assert got == [b"last words"]
+
+
+def test_101_to_what_was_not_offered():
+    """RFC 9110 7.8: to nothing, to another protocol, to h2c; case does not matter."""
+    for upgrade, good in (("", False), ("Upgrade: other\r\n", False), ("Upgrade: h2c\r\n", False),
+                          ("Upgrade: websocket, other\r\n", False), ("Upgrade: WebSocket\r\n", True)):
+        def handler(c, r, upgrade=upgrade):
+            c.send(f"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\n{upgrade}\r\nhello".encode())
+            c.wait_gone()
+        o = Origin(handler)
+        with Weir(conf(up="retry: {tries: 1}"), o) as w:
+            c = Client(w)
+            c.send(ASK)
+            r = c.recv_response()
+            assert r.status == (101 if good else 502), (upgrade, r)
+            if not good:
+                assert w.last()["end"] == "bad_response", w.last()
+                eventually(lambda o=o: o.conns[0].gone)
+
+
+def test_101_in_the_middle_of_a_request():
+    o = Origin(lambda c, r: c.send(YES + b"hello"), read_body=False)
+    with Weir(conf(up="retry: {tries: 1}"), o) as w:
+        c = Client(w)
+        c.send(b"POST /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+               b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        assert c.recv_response().status == 502
+        assert w.last()["end"] == "bad_response", w.last()
+
+
 def test_101_nobody_asked_for():
     o = Origin(lambda c, r: c.send(YES + b"x"))
     with Weir(conf(up="retry: {tries: 1}"), o) as w:

@@ -199,6 +199,26 @@ def test_fail_open_and_one_comes_back():
         assert {get(w).body for _ in range(5)} == {b"b"}
 
 
+def test_all_left_out_by_status_and_one_comes_back():
+    """The one whose turn it is still says no: the other is asked before the client hears of it."""
+    for method, retry in (("GET", "retry: {tries: 2}"), ("POST", "retry: {tries: 2, non_idempotent: true}")):
+        busy = {"a", "b"}
+
+        def handler(c, r, busy=busy):
+            c.answer(c.origin.name, "503 Busy" if c.origin.name in busy else "200 OK")
+        a, b = Origin(handler, "a"), Origin(handler, "b")
+        with Weir(conf(2, up=f"{EJECT1}, {retry}"), a, b) as w:
+            eventually(lambda w=w: (get(w), w.stderr.count("left out"))[1] == 2)
+            for back in ("b", "a"):
+                busy.clear()
+                busy.add("a" if back == "b" else "b")
+                r = get(w, method=method, body=b"x" if method == "POST" else None)
+                assert (r.status, r.body) == (200, back.encode()), (method, back, r, r.body)
+                # The one that is back is up again: leave it out anew for the next round.
+                busy.update({"a", "b"})
+                eventually(lambda w=w: "left out" in w.stderr.split("answers again")[-1] or get(w).status == 0)
+
+
 def test_all_answer_503():
     a = Origin(lambda c, r: c.answer("from a", "503 Busy"))
     b = Origin(lambda c, r: c.answer("from b", "503 Busy"))

@@ -166,6 +166,8 @@ EXTRA = [
     ("204 with a body", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nWRONG", b"", "GET", 204),
     ("204 with chunks", b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nWRONG\r\n0\r\n\r\n", b"",
      "GET", 204),
+    ("204 that announces a body", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b"", "GET", 204),
+    ("204 that announces chunks", b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", b"", "GET", 204),
     ("304 with a body", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nWRONG", b"", "GET", 304),
     ("HEAD with a body", H + b"Content-Length: 5\r\n\r\nWRONG", b"", "HEAD", 200),
     ("HEAD with chunks", CH + b"5\r\nWRONG\r\n0\r\n\r\n", b"", "HEAD", 200),

@@ -229,15 +229,18 @@ limit_key(const struct limit_rule *l, const struct forward_facts *facts, const s
 
 /* --- the rate ---------------------------------------------------------------------------------- */
 
-/* How far the key's time is ahead of now.  A burst of one more at most: a time from before a reload
- * may be farther than the new numbers allow. */
+/* How far the key's time is ahead of now. */
 static int64_t
-ahead_of(const struct limit_rule *l, const struct limit_slot *slot, uint64_t key, int64_t now)
+ahead_of(const struct limit_rule *l, struct limit_slot *slot, uint64_t key, int64_t now)
 {
 	int64_t most = l->interval * ((int64_t)l->conf->burst + 1);
-	int64_t ahead = slot->key == key ? slot->tat - now : 0;
 
-	return ahead < 0 ? 0 : ahead > most ? most : ahead;
+	if (slot->key != key || slot->tat <= now)
+		return 0;
+	/* A time from before a reload: nobody owes more than an empty bucket of the new numbers. */
+	if (slot->tat - now > most)
+		slot->tat = now + most;
+	return slot->tat - now;
 }
 
 static void

@@ -431,20 +431,26 @@ print_weight(FILE *out, int indent, const struct row *row, const void *base)
 }
 
 static bool
-parse_bool(struct reading *r, const struct row *row, const struct node *n, void *base)
+is_bool(struct str s, bool *value)
 {
 	static const char *const yes[] = { "true", "yes", "on" }, *const no[] = { "false", "no", "off" };
-	bool *at = AT(base, row);
 	size_t i;
 
-	if (!want_scalar(r, n, "true or false"))
-		return false;
 	for (i = 0; i < 3; i++)
-		if (str_eq_nocase(n->text, str_of(yes[i])) || str_eq_nocase(n->text, str_of(no[i]))) {
-			*at = str_eq_nocase(n->text, str_of(yes[i]));
+		if (str_eq_nocase(s, str_of(yes[i])) || str_eq_nocase(s, str_of(no[i]))) {
+			*value = str_eq_nocase(s, str_of(yes[i]));
 			return true;
 		}
-	return complain(r, n, "\"%.*s\" is neither true nor false", STR_ARG(n->text));
+	return false;
+}
+
+static bool
+parse_bool(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (!want_scalar(r, n, "true or false"))
+		return false;
+	return is_bool(n->text, AT(base, row)) ||
+	    complain(r, n, "\"%.*s\" is neither true nor false", STR_ARG(n->text));
 }
 
 static void
@@ -1454,7 +1460,6 @@ static bool
 parse_delay(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
 	struct limit_conf *limit = base;
-	struct row as_bool = *row;
 	uint64_t value;
 	bool waits;
 
@@ -1467,9 +1472,9 @@ parse_delay(struct reading *r, const struct row *row, const struct node *n, void
 		limit->delay = (unsigned)value;
 		return true;
 	}
-	as_bool.offset = 0;
-	if (!parse_bool(r, &as_bool, n, &waits))
-		return false;
+	if (!is_bool(n->text, &waits))
+		return complain(r, n, "\"%.*s\" is neither true nor false nor a number",
+		    STR_ARG(n->text));
 	limit->delay = waits ? 0 : LIMIT_NO_DELAY;
 	return true;
 }

@@ -19,6 +19,14 @@ FLAVOUR	:= release
 OPT	:= -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -fcf-protection
 LINKOPT	:= -pie -Wl,-z,relro,-z,now
 endif
+# Fuzz targets are clang's: every object says where it has been.
+ifeq ($(FUZZ),1)
+FLAVOUR	:= fuzz
+CC	:= clang
+OPT	:= -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LINKOPT	:=
+endif
+FUZZ_SECONDS ?= 60
 B	:= build/$(FLAVOUR)
 
 # llhttp: Debian 13 has a library, Debian 12 the C sources (in node-llhttp).
@@ -41,6 +49,7 @@ LIBS	= $(shell pkg-config --libs $(PKGS)) $(LLHTTP_LIBS) -lm
 
 SRC	:= $(wildcard src/*/*.c)
 LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHTTP_OBJ)
+FUZZERS	:= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench fuzz clean need-% build programs
@@ -81,7 +90,19 @@ $(B)/model: $(wildcard bench/model/*.c) $(wildcard bench/model/*.h) $(wildcard b
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -o $@ $(filter %.c,$^) $(LIBS)
 
-programs: build $(UNIT)
+# A fuzz target with a fuzzer, and one that is given the inputs kept.
+$(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(B)/libweir.a $(LIBS)
+
+$(B)/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fuzz/replay.c $(B)/libweir.a $(LIBS)
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS:%=$(B)/%)
+
+programs: build $(UNIT) $(FUZZERS:fuzz_%=$(B)/fuzz/replay_%)
 
 # Real clients for the tests: the npm packages of a lock file, into build/ and nowhere else.
 NPM	:= build/clients
@@ -132,6 +153,10 @@ demo-stop:		## ends a running demo
 bench: need-bench	## weir, nginx and HAProxy side by side (bench/README)
 	@$(MAKE) --no-print-directory build
 	@sh bench/run.sh
+
+fuzz: need-fuzz		## every fuzz target for FUZZ_SECONDS (60) each; T=h1 for one
+	@$(MAKE) --no-print-directory FUZZ=1 fuzzers
+	@sh tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS) $(T)
 
 clean:			## remove what was built
 	rm -rf build

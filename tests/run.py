@@ -81,6 +81,10 @@ def collect(build, valgrind):
     unit = os.path.join(build, "unit")
     for f in listing(unit, lambda f: f.startswith("test_") and "." not in f):
         yield "unit/" + f, [os.path.join(unit, f)], LIMIT, True
+    fuzz = os.path.join(build, "fuzz")
+    for f in listing(fuzz, lambda f: f.startswith("replay_") and "." not in f):
+        kept = os.path.join(ROOT, "tests", "fuzz", "corpus", f[len("replay_"):])
+        yield "fuzz/" + f, [os.path.join(fuzz, f), kept], LIMIT, True
     top = os.path.join(ROOT, "tests", "blackbox")
     for topic in listing(top, lambda d: os.path.isdir(os.path.join(top, d)) and d[0] != "_"):
         for f in listing(os.path.join(top, topic), lambda f: f.endswith(".py")):

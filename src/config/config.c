@@ -221,10 +221,11 @@ config_parse(struct str text, const char *name, struct report *report)
 	conf->refs = 1;
 	conf->arena = arena;
 	root = yaml_read(&r, text);
+	if (root != NULL)
+		schema_tell_problems(&r, root);
 	if (root != NULL && root->kind != NODE_MAP)
 		complain(&r, root, "a configuration is a mapping: listen, upstreams, routes ...");
 	else if (root != NULL) {
-		schema_tell_problems(&r, root);
 		schema_fill(&r, schema_root(), root, conf);
 		schema_finish(&r, root);
 	}

@@ -105,29 +105,27 @@ has_key(const struct row *rows, const struct node *map, const char *key)
 	return node_find(map, key) != NULL;
 }
 
-/* Where a key belongs that is not known where it stands; empty: nowhere. */
+/* Where a key belongs that is not known where it stands; empty: nowhere below these rows. */
 static struct str
-find_home(struct arena *arena, struct str path, const struct row *rows, struct str key)
+find_home(struct arena *arena, const struct row *rows, struct str key)
 {
-	struct str inner, found;
-
 	for (; rows->key != NULL; rows++) {
-		const struct row *below = rows->element != NULL ? rows->element->rows : rows->rows;
+		const struct row *inner = rows->element != NULL ? rows->element->rows : rows->rows;
+		const char *index = rows->named != NULL ? ".NAME" : rows->element != NULL ? "[N]" : "";
+		struct str found;
 
-		if (str_eq(str_of(rows->key), key))
-			return path;
-		if (below == NULL)
+		if (inner == NULL)
 			continue;
-		inner = arena_printf(arena, "%.*s%s%s%s", STR_ARG(path), path.len > 0 ? "." : "",
-		    rows->key, rows->named != NULL ? ".NAME" : rows->element != NULL ? "[N]" : "");
-		found = find_home(arena, inner, below, key);
+		if (find_row(inner, key) != NULL)
+			return arena_printf(arena, "%s%s", rows->key, index);
+		found = find_home(arena, inner, key);
 		if (found.len > 0)
-			return found;
+			return arena_printf(arena, "%s%s.%.*s", rows->key, index, STR_ARG(found));
 	}
 	return STR_NONE;
 }
 
-static void
+static bool
 complain_unknown(struct reading *r, const struct row *rows, const struct node *key)
 {
 	struct str names[64], nearest, home;
@@ -136,14 +134,14 @@ complain_unknown(struct reading *r, const struct row *rows, const struct node *k
 	for (n = 0; rows[n].key != NULL; n++)
 		names[n] = str_of(rows[n].key);
 	nearest = suggest_nearest(key->text, names, n);
-	home = nearest.len > 0 ? STR_NONE : find_home(r->scratch, STR(""), schema_root(), key->text);
 	/* What it stands for may name things. */
 	r->has_misspelt |= nearest.len > 0;
+	home = nearest.len > 0 ? STR_NONE : find_home(r->scratch, schema_root(), key->text);
 	if (home.len > 0)
-		complain_key(r, key, key->text, "unknown key here, it belongs in %.*s", STR_ARG(home));
-	else
-		complain_key(r, key, key->text, "unknown key, %.*s",
-		    STR_ARG(suggest_name(r->scratch, key->text, names, n)));
+		return complain_key(r, key, key->text, "unknown key here, it belongs in %.*s",
+		    STR_ARG(home));
+	return complain_key(r, key, key->text, "unknown key, %.*s",
+	    STR_ARG(suggest_name(r->scratch, key->text, names, n)));
 }
 
 static void

@@ -14,7 +14,8 @@
 #include "base/log.h"
 #include "base/table.h"
 
-enum { DEPTH_MAX = 32, NODES_MAX = 100000 };
+/* Keys are compared with each other, so there are not many in one mapping. */
+enum { DEPTH_MAX = 32, NODES_MAX = 100000, KEYS_MAX = 1000 };
 #define TOO_DEEP	"nested too deeply: 32 levels are the most"
 
 struct builder {
@@ -151,6 +152,11 @@ add_item(struct builder *b, struct node *n, struct node *item)
 			memcpy(items, n->items, n->n * sizeof(*items));
 		n->items = items;
 	}
+	if (n->kind == NODE_MAP && n->n == 2 * KEYS_MAX && !b->failed) {
+		complain_at(b->reading, item->line, item->column, "too many keys: 1000 are the most in a "
+		    "mapping");
+		b->failed = true;
+	}
 	n->items[n->n++] = item;
 	n->weight += item->weight;
 	if (n->height <= item->height)
@@ -199,9 +205,9 @@ find_variable(struct str s, struct str *name, struct str *rest)
 	ptrdiff_t end;
 	size_t i;
 
-	if (!str_starts(s, STR("${")) || (end = str_find(s, '}')) < 0)
+	if (!str_starts(s, STR("${")))
 		return 0;
-	*rest = str_make(s.p + 2, (size_t)end - 2);
+	*rest = str_from(s, 2);
 	for (i = 0; i < rest->len; i++) {
 		char c = rest->p[i];
 
@@ -210,20 +216,31 @@ find_variable(struct str s, struct str *name, struct str *rest)
 	}
 	*name = str_first(*rest, i);
 	*rest = str_from(*rest, i);
-	if (i == 0 || (rest->len > 0 && !str_starts(*rest, STR(":-"))))
+	if (i == 0 || (!str_starts(*rest, STR("}")) && !str_starts(*rest, STR(":-"))) ||
+	    (end = str_find(*rest, '}')) < 0)
 		return 0;
-	return (size_t)end + 1;
+	*rest = str_first(*rest, (size_t)end);
+	return (size_t)(rest->p + end - s.p) + 1;
+}
+
+/* A text up to its last brace: behind that is no variable. */
+static struct str
+with_variables(struct str s)
+{
+	const char *last = s.len > 0 ? memrchr(s.p, '}', s.len) : NULL;
+
+	return last != NULL ? str_first(s, (size_t)(last - s.p) + 1) : STR_NONE;
 }
 
 void
 yaml_print(FILE *out, struct str s)
 {
-	struct str name, rest;
+	struct str name, rest, variables = with_variables(s);
 	unsigned long code;
 	size_t len;
 
 	fputc('"', out);
-	for (; s.len > 0; s = str_from(s, len)) {
+	for (; s.len > 0; s = str_from(s, len), variables = str_from(variables, len)) {
 		len = utf8_next(s, &code);
 		if (len == 0) {
 			/* Only from a command line: reading it back tells. */
@@ -232,7 +249,7 @@ yaml_print(FILE *out, struct str s)
 			continue;
 		}
 		/* Not to be filled in once more. */
-		if (find_variable(s, &name, &rest) > 0)
+		if (find_variable(variables, &name, &rest) > 0)
 			fputc('$', out);
 		if (code == '"' || code == '\\')
 			fprintf(out, "\\%c", (int)code);
@@ -271,20 +288,21 @@ value_of(struct builder *b, struct str name, struct str rest, struct node *n)
 static struct str
 fill_in(struct builder *b, struct str s, struct node *n)
 {
-	struct str name, rest, out;
+	struct str name, rest, out, variables = with_variables(s);
 	char *text = NULL;
 	size_t len, size;
 	FILE *f;
 
-	if (memmem(s.p, s.len, "${", 2) == NULL)
+	if (variables.len == 0 || memmem(variables.p, variables.len, "${", 2) == NULL)
 		return arena_dup(b->reading->scratch, s);
 	f = open_memstream(&text, &size);
 	check(f != NULL);
-	for (; s.len > 0; s = str_from(s, len)) {
-		if ((len = find_variable(s, &name, &rest)) > 0) {
+	for (; s.len > 0; s = str_from(s, len), variables = str_from(variables, len)) {
+		if ((len = find_variable(variables, &name, &rest)) > 0) {
 			out = value_of(b, name, rest, n);
 			fwrite(out.p, 1, out.len, f);
-		} else if (s.p[0] == '$' && (len = find_variable(str_from(s, 1), &name, &rest)) > 0) {
+		} else if (s.p[0] == '$' &&
+		    (len = find_variable(str_from(variables, 1), &name, &rest)) > 0) {
 			len++;
 			fwrite(s.p + 1, 1, len - 1, f);
 		} else {
@@ -302,15 +320,21 @@ fill_in(struct builder *b, struct str s, struct node *n)
 
 static struct node *build(struct builder *, yaml_event_t *, unsigned depth);
 
-struct node *
-node_find(const struct node *map, const char *key)
+static struct node *
+find_key(const struct node *map, struct str key)
 {
 	size_t i;
 
 	for (i = 0; i + 1 < map->n; i += 2)
-		if (str_eq(map->items[i]->text, str_of(key)))
+		if (str_eq(map->items[i]->text, key))
 			return map->items[i + 1];
 	return NULL;
+}
+
+struct node *
+node_find(const struct node *map, const char *key)
+{
+	return find_key(map, str_of(key));
 }
 
 /* "<<: *anchor": what the map does not say itself. */
@@ -320,7 +344,7 @@ merge(struct builder *b, struct node *map, const struct node *from, yaml_mark_t 
 	size_t i;
 
 	if (from->kind == NODE_LIST) {
-		for (i = 0; i < from->n; i++)
+		for (i = 0; i < from->n && !b->failed; i++)
 			merge(b, map, from->items[i], mark);
 		return;
 	}
@@ -328,8 +352,8 @@ merge(struct builder *b, struct node *map, const struct node *from, yaml_mark_t 
 		fail(b, mark, "<< takes a mapping, or a list of them");
 		return;
 	}
-	for (i = 0; i + 1 < from->n; i += 2)
-		if (node_find(map, from->items[i]->text.p) == NULL) {
+	for (i = 0; i + 1 < from->n && !b->failed; i += 2)
+		if (find_key(map, from->items[i]->text) == NULL) {
 			add_item(b, map, from->items[i]);
 			add_item(b, map, from->items[i + 1]);
 		}
@@ -373,6 +397,8 @@ build_children(struct builder *b, struct node *n, yaml_event_type_t end, unsigne
 			continue;
 		}
 		add_item(b, n, item);
+		if (b->failed)
+			return;
 	}
 	if (merges != NULL && !b->failed)
 		merge(b, n, merges, merge_mark);

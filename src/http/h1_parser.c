@@ -290,12 +290,37 @@ check_version(struct h1_parser *p, struct str s, enum rule garbage)
 	return true;
 }
 
+/*
+ * The target of a request line, whole or in the making, is too long whatever comes behind; told as
+ * early as that is known, so that it does not depend on how the bytes were cut.
+ */
+static bool
+check_target_len(struct h1_parser *p, struct str line)
+{
+	const char *space = memchr(line.p, ' ', line.len < 64 ? line.len : 64);
+	size_t from, known, end;
+
+	if (!p->is_request || space == NULL)
+		return true;
+	from = (size_t)(space - line.p) + 1;
+	known = from + p->limits.max_target + 1;
+	if (known > line.len || memchr(line.p + from, ' ', known - from) != NULL ||
+	    (known == line.len && line.p[known - 1] == '\n'))
+		return true;
+	if (!skip_value(p, str_first(line, known), 0, &end))
+		return false;
+	p->method_len = from - 1;
+	return refuse(p, TARGET_TOO_LONG);
+}
+
 static bool
 check_request_line(struct h1_parser *p, struct str line)
 {
 	size_t end, i = 0, at;
 	int method;
 
+	if (!check_target_len(p, line))
+		return false;
 	if (!skip_value(p, line, 0, &end))
 		return false;
 	while ((class_of(line.p[i]) & NAME) != 0)
@@ -352,23 +377,6 @@ check_line(struct h1_parser *p, struct str line)
 	return p->is_request ? check_request_line(p, line) : check_status_line(p, line);
 }
 
-/* An unfinished request line whose target is too long already. */
-static bool
-check_unfinished(struct h1_parser *p, struct str s)
-{
-	const char *space = memchr(s.p, ' ', s.len < 64 ? s.len : 64);
-	struct str target;
-
-	if (!p->is_request || space == NULL)
-		return true;
-	target = str_from(s, (size_t)(space - s.p) + 1);
-	if (target.len <= p->limits.max_target ||
-	    memchr(target.p, ' ', p->limits.max_target + 1) != NULL)
-		return true;
-	p->method_len = (size_t)(space - s.p);
-	return refuse(p, TARGET_TOO_LONG);
-}
-
 /* --- sections of lines: heads, trailers ------------------------------------------------------- */
 
 static void
@@ -400,9 +408,9 @@ scan_section(struct h1_parser *p, struct str in)
 		p->scanned = p->line = next;
 	}
 	/* A line in the making: what is wrong with its bytes is told now.  A last CR is looked at again. */
-	if (!skip_value(p, view, p->scanned, &p->scanned))
+	if (!p->has_start && !check_target_len(p, view))
 		return 0;
-	if (!p->has_start && !check_unfinished(p, view))
+	if (!skip_value(p, view, p->scanned, &p->scanned))
 		return 0;
 	if (in.len >= p->limits.max_head)
 		refuse(p, p->state == STATE_TRAILERS ? BAD_TRAILER : HEAD_TOO_LARGE);
@@ -933,11 +941,15 @@ static bool
 skip_extensions(struct h1_parser *p, struct str in, size_t from, size_t *end)
 {
 	size_t at = p->scanned > from ? p->scanned : from;
+	size_t most = from + (EXTENSIONS_MAX - p->extra);
 
-	if (!skip_value(p, in, at, end))
+	/* What stands behind the longest is not looked at, however much came at once. */
+	if (!skip_value(p, str_first(in, most + 1), at, end))
 		return false;
-	if (p->extra + (*end - from) > EXTENSIONS_MAX)
+	if (*end > most)
 		return refuse(p, CHUNK_EXTENSION_TOO_LONG);
+	if (!skip_value(p, in, *end, end))
+		return false;
 	p->scanned = *end;
 	return true;
 }

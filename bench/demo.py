@@ -274,16 +274,16 @@ class Client:
         self.http = http.client.HTTPConnection(HOST, demo.port, timeout=PATIENCE,
                                                source_address=(address, 0))
 
-    def begin(self, text, stream=True, tokens=TOKENS):
+    def begin(self, text, stream=True, tokens=TOKENS, fields=()):
         body = {"model": "demo", "stream": stream, "max_tokens": tokens,
                 "messages": [{"role": "user", "content": text}]}
         self.http.request("POST", "/v1/chat/completions", json.dumps(body),
-                          {"Content-Type": "application/json"})
+                          {"Content-Type": "application/json", **dict(fields)})
 
-    def ask(self, text, stream=True, tokens=TOKENS):
+    def ask(self, text, stream=True, tokens=TOKENS, fields=()):
         answer, began = Answer(self.address), time.monotonic()
         try:
-            self.begin(text, stream, tokens)
+            self.begin(text, stream, tokens, fields)
             self.read(answer, began)
         except (OSError, http.client.HTTPException, ValueError, LookupError) as e:
             answer.why = f"{type(e).__name__}: {e}"
@@ -579,8 +579,51 @@ def come_back(demo):
         f"{asked} of {asked} answered")
 
 
+def computed(demo):
+    """Tokens that the instances computed so far, all together."""
+    return sum(demo.stats(port)["tokens"] for port in demo.models)
+
+
+def cached(demo):
+    """A frequent question is answered from the cache; ten equal ones at once are computed once."""
+    demo.title("Frequent questions, which the page sends with Cache-Control: public, max-age=300")
+    frequent = {"Cache-Control": "public, max-age=300"}
+    text = demo.question(0)
+    client, times_of, had = Client(demo, CLIENTS[0]), [], computed(demo)
+    for _ in range(2):
+        answer = client.ask(text, fields=frequent)
+        if answer.why:
+            raise Failed(f"a frequent question was not answered: {answer.why}")
+        times_of.append(answer)
+    client.close()
+    if computed(demo) - had != TOKENS:
+        raise Failed(f"a question asked twice was computed more than once: {computed(demo) - had} tokens")
+    say("   asked twice        " + ", then ".join(
+        f"first token {a.first * 1000:.1f} ms, whole answer {a.total * 1000:.1f} ms" for a in times_of))
+    text, had, answers = demo.question(1), computed(demo), []
+
+    def run(address):
+        one = Client(demo, address)
+        answers.append(one.ask(text, fields=frequent))
+        one.close()
+
+    threads = [threading.Thread(target=run, args=(a,), daemon=True) for a in CLIENTS[:10]]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(PATIENCE)
+    bad = [a for a in answers if a.why]
+    if bad or len(answers) != len(threads):
+        raise Failed(f"equal questions were not all answered: {bad[0].why if bad else 'some still wait'}")
+    tokens = computed(demo) - had
+    if tokens != TOKENS:
+        raise Failed(f"ten equal questions cost {tokens} tokens, not {TOKENS}")
+    say(f"   ten at once        first token {statistics.median(a.first for a in answers):.2f} s (median); "
+        f"{tokens} tokens computed for {len(answers) * TOKENS} delivered")
+
+
 # Others join here.
-SCENARIOS = [spread, leave, kill, come_back]
+SCENARIOS = [spread, cached, leave, kill, come_back]
 
 
 # --- the command -----------------------------------------------------------------------------------

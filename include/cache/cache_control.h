@@ -36,5 +36,7 @@ struct cache_control {
  * no_cache (RFC 9111 5.4).
  */
 struct cache_control cache_control_of(const struct message *);
+/* That of a message which says nothing. */
+struct cache_control cache_control_none(void);
 
 #endif

@@ -150,6 +150,7 @@ struct cache_conf {
 	bool               has_get, has_head, has_post;	/* the same, for quick looks */
 	bool               only_requested;	/* when: requested */
 	bool               ignore_request_cache_control;
+	bool               ignore_response_cache_control;
 	bool               share_across_clients;
 	bool               single_flight;
 	unsigned           vary_max;	/* variants of one key */

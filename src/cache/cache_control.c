@@ -150,13 +150,21 @@ read_field(struct cache_control *c, struct str rest)
 }
 
 struct cache_control
-cache_control_of(const struct message *m)
+cache_control_none(void)
 {
 	struct cache_control c = {
 		.max_age = CACHE_ABSENT, .s_maxage = CACHE_ABSENT, .min_fresh = CACHE_ABSENT,
 		.max_stale = CACHE_ABSENT, .stale_while_revalidate = CACHE_ABSENT,
 		.stale_if_error = CACHE_ABSENT,
 	};
+
+	return c;
+}
+
+struct cache_control
+cache_control_of(const struct message *m)
+{
+	struct cache_control c = cache_control_none();
 	bool pragma = false;
 	size_t i;
 

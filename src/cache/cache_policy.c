@@ -354,7 +354,8 @@ struct freshness
 cache_policy_store(const struct cache_conf *conf, const struct cache_plan *plan,
     const struct message *m, const struct cache_times *t)
 {
-	struct cache_control cc = cache_control_of(m);
+	bool listens = !conf->ignore_response_cache_control;
+	struct cache_control cc = listens ? cache_control_of(m) : cache_control_none();
 	struct freshness f = { .why = why_not(plan, m, &cc) };
 	msec age = initial_age(m, t);
 	int64_t date;
@@ -370,7 +371,7 @@ cache_policy_store(const struct cache_conf *conf, const struct cache_plan *plan,
 	has_validator = f.has_etag || f.has_last_modified;
 	f.while_revalidate = f.must_revalidate ? 0 : window(cc.stale_while_revalidate);
 	f.if_error = f.must_revalidate ? 0 : window(cc.stale_if_error);
-	has_lifetime = f.is_explicit = own_lifetime(m, &cc, t, &f.lifetime);
+	has_lifetime = f.is_explicit = listens && own_lifetime(m, &cc, t, &f.lifetime);
 	/* valid: counts from now, however long others had it. */
 	if (!has_lifetime && (has_lifetime = given_lifetime(conf, m->status, &f.lifetime)))
 		f.lifetime += age;

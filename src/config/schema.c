@@ -1683,6 +1683,9 @@ static const struct row cache_rows[] = {
 	  .help = "requested: only requests with Cache-Control: public or max-age" },
 	{ "ignore_request_cache_control", &type_bool, CACHE(ignore_request_cache_control), "false",
 	  .help = "clients cannot ask for a fresh answer" },
+	{ "ignore_response_cache_control", &type_bool, CACHE(ignore_response_cache_control), "false",
+	  .help = "valid: alone says what is stored and how long, not the server's Cache-Control and "
+	  "Expires" },
 	{ "share_across_clients", &type_bool, CACHE(share_across_clients), "false",
 	  .help = "a POST is answered the same whoever asks: Authorization and Cookie do not count" },
 	{ "ignore_fields", &type_list, CACHE(ignore_fields), "[user, stream_options]", 0, 32,

@@ -100,6 +100,17 @@ def test_server_lifetime_wins():
         assert get(w).body == get(w).body == b"answer 1"
 
 
+def test_server_is_not_listened_to_when_told():
+    for said in ("no-cache", "no-store", "private", "max-age=0"):
+        o = counting(headers=[("Cache-Control", said), ("Expires", "0")])
+        with weir(o, CACHE.replace("size:", "ignore_response_cache_control: true, size:")) as w:
+            a, b = get(w), get(w)
+            assert a.body == b.body == b"answer 1" and b.get("Cache-Control") == said
+    o = counting(headers=[("Set-Cookie", "a=b")])
+    with weir(o, CACHE.replace("size:", "ignore_response_cache_control: true, size:")) as w:
+        assert get(w).body != get(w).body
+
+
 def test_other_methods_pass():
     o = counting()
     with weir(o) as w:

@@ -52,7 +52,7 @@ LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHT
 FUZZERS	:= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench fuzz clean need-% build programs
+.PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench bench-micro fuzz clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
 	@$(MAKE) --no-print-directory build
@@ -102,7 +102,7 @@ $(B)/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libweir.a
 .PHONY: fuzzers
 fuzzers: $(FUZZERS:%=$(B)/%)
 
-programs: build $(UNIT) $(FUZZERS:fuzz_%=$(B)/fuzz/replay_%)
+programs: build $(UNIT) $(B)/unit/json_lines $(FUZZERS:fuzz_%=$(B)/fuzz/replay_%)
 
 # Real clients for the tests: the npm packages of a lock file, into build/ and nowhere else.
 NPM	:= build/clients
@@ -157,6 +157,14 @@ bench: need-bench	## weir, nginx and HAProxy side by side (bench/README)
 fuzz: need-fuzz		## every fuzz target for FUZZ_SECONDS (60) each; T=h1 for one
 	@$(MAKE) --no-print-directory FUZZ=1 fuzzers
 	@sh tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS) $(T)
+
+bench-micro: need-build	## what a cache key costs
+	@$(MAKE) --no-print-directory $(B)/micro_key
+	@$(B)/micro_key
+
+$(B)/micro_%: bench/micro_%.c $(B)/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(B)/libweir.a $(LIBS)
 
 clean:			## remove what was built
 	rm -rf build

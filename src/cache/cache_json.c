@@ -483,11 +483,14 @@ reorder(struct canon *c, const struct member *members, size_t n, size_t from)
 static bool
 sort_members(struct canon *c, size_t first, size_t from)
 {
-	struct member *m = c->members + first;
 	size_t n = c->n_members - first, i;
+	struct member *m;
 	bool in_order = true;
 	int order;
 
+	if (n < 2)
+		return true;
+	m = c->members + first;
 	for (i = 1; i < n && in_order; i++) {
 		order = compare(&m[i - 1], &m[i], c->out);
 		if (order == 0)

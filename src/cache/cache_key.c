@@ -381,8 +381,9 @@ word_at(struct str s)
 
 	if (first < 'a' || first > 'z')
 		return false;
+	/* The second letter says no to nearly all of them. */
 	for (w = words[first - 'a']; *w != NULL; w++)
-		if (begins_nocase(s, str_of(*w)))
+		if (s.len > 1 && lower(s.p[1]) == (*w)[1] && begins_nocase(s, str_of(*w)))
 			return true;
 	return false;
 }

@@ -9,6 +9,7 @@
 
 #include <sys/resource.h>
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,7 @@ struct worker {
 	struct deadline flush;
 	struct deadline drain;
 	struct deadline tick;		/* of the caches: what is inactive goes */
+	size_t n_files;			/* descriptors we were given */
 	bool is_done;
 };
 
@@ -329,6 +331,21 @@ fini_modules(void)
 	wait_module_fini();
 }
 
+/* Open descriptors of this process and one for the asking; 0 where nobody tells. */
+static size_t
+count_files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	if (dir == NULL)
+		return 0;
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
+
 static void
 init(struct worker *wk, const struct source *source)
 {
@@ -337,6 +354,7 @@ init(struct worker *wk, const struct source *source)
 
 	memset(wk, 0, sizeof(*wk));
 	wk->source = source;
+	wk->n_files = count_files();
 	w->loop = loop_new();
 	w->scratch = arena_new(SCRATCH);
 	TAILQ_INIT(&w->live);
@@ -370,7 +388,7 @@ fini(struct worker *wk)
 {
 	struct world *w = &wk->world;
 	bool is_balanced;
-	size_t i;
+	size_t n_files, i;
 
 	exchange_reap(w);
 	if (w->current != NULL)
@@ -401,6 +419,11 @@ fini(struct worker *wk)
 	}
 	loop_free(w->loop);
 	arena_free(w->scratch);
+	n_files = count_files();
+	if (n_files > wk->n_files) {
+		log_error("books: %zu descriptors still open", n_files - wk->n_files);
+		is_balanced = false;
+	}
 	return slab_books() == 0 && is_balanced;
 }
 

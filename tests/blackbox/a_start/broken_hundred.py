@@ -133,7 +133,7 @@ def test_some_are_told_exactly():
 
 
 def test_bytes_and_bounds_are_told_exactly():
-    check(BYTES)
+    check(part(BYTES))
 
 
 def test_a_long_line_keeps_its_ends():

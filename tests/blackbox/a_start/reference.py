@@ -178,7 +178,7 @@ def printed(d, name, text):
 
 def each(function, items):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        bad = [str(e) for e in pool.map(lambda x: attempt(function, x), items) if e]
+        bad = [str(e) for e in pool.map(lambda x: attempt(function, x), part(items)) if e]
     assert not bad, "\n".join(bad)
 
 

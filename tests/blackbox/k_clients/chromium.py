@@ -144,12 +144,12 @@ def test_dying_server_is_told_and_the_next_question_answered():
     ask(b, "Who are you?")
     b.until(IDLE + " && document.querySelectorAll('.model .error').length === 1")
     assert 1 <= len(b.run(ANSWER).split()) <= 3, b.run(NOTE)
-    assert b.run(NOTE).startswith("dies"), b.run(NOTE)
+    assert "dies" in b.run(NOTE), b.run(NOTE)
     assert models[0].wait() == 1
     for n in (2, 3):
         ask(b, "And now?")
         b.until(f"document.querySelectorAll('.model').length === {n} && {IDLE}")
-        assert len(b.run(ANSWER).split()) == 20 and b.run(NOTE).startswith("lives"), b.run(NOTE)
+        assert len(b.run(ANSWER).split()) == 20 and "lives" in b.run(NOTE), b.run(NOTE)
     assert b.run("document.querySelectorAll('.error').length") == 1
     assert [x["end"] for x in logged(w, "/v1/chat/completions", 3)] == ["body_cut", "ok", "ok"]
 

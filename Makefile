@@ -39,7 +39,7 @@ LLHTTP_CFLAGS	:= -isystem /usr/share/include/llhttp
 LLHTTP_OBJ	:= $(patsubst %,$(B)/llhttp/%.o,api http llhttp)
 endif
 
-PKGS	:= libevent_core yaml-0.1 libcrypto
+PKGS	:= libevent_core yaml-0.1 libssl libcrypto
 WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
 	   -Wpointer-arith -Wvla -Wimplicit-fallthrough
 CFLAGS	?=

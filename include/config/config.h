@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "base/str.h"
+#include "base/tls_conf.h"
 
 struct arena;
 struct table;
@@ -46,6 +47,7 @@ struct template {
 
 struct listen_conf {
 	struct address address;
+	struct tls_server_conf *tls;	/* NULL: plain */
 };
 
 struct status_set {
@@ -165,6 +167,7 @@ struct header_rules {
 	struct str         *remove; size_t n_remove;
 };
 
+enum route_scheme { ROUTE_ANY_SCHEME, ROUTE_HTTP, ROUTE_HTTPS };
 enum route_action { ROUTE_UPSTREAM, ROUTE_RESPOND, ROUTE_REDIRECT };
 struct route_conf {
 	struct str           name;	/* for log and metrics: "name:" or the path as written */
@@ -172,6 +175,7 @@ struct route_conf {
 	struct str           path;
 	struct str          *hosts;    size_t n_hosts;	/* lower case; "*.x" is a wildcard; none: any */
 	struct str          *methods;  size_t n_methods;	/* none: any */
+	enum route_scheme    scheme;
 	enum route_action    action;
 	const struct upstream_conf *upstream;
 	const struct limit_conf **limits; size_t n_limits;
@@ -205,6 +209,8 @@ struct config {
 	unsigned               refs;
 	struct arena          *arena;
 	struct listen_conf    *listen;          size_t n_listen;
+	/* Fields that tell who a client is, of any listener: never taken from a client. */
+	struct str            *subject_fields;  size_t n_subject_fields;
 	struct network        *trusted_proxies; size_t n_trusted;
 	struct upstream_conf  *upstreams;       size_t n_upstreams;
 	struct limit_conf     *limits;          size_t n_limits;
@@ -215,12 +221,20 @@ struct config {
 	msec                   drain_timeout;
 };
 
-/* What was found in a file: complete lines "FILE:LINE:COLUMN: path: what, what would be right". */
+/* Complete: "FILE:LINE:COLUMN: path: what, what would be right". */
+struct report_line {
+	struct str text;
+	bool       is_warning;
+};
+
+/* What was found in a file.  The checks are of layers that config/ does not know; NULL: not made. */
 struct report {
 	struct arena *arena;
 	/* Knows the $fields of a log format (ops/access_log.h); NULL: they are not looked at. */
 	bool        (*check_format)(struct arena *, struct str format, const char **why);
-	struct str   *lines;
+	/* Reads the files that a tls section names (net/tls.h). */
+	void        (*check_tls_server)(const struct tls_server_conf *, tls_tell *, void *arg);
+	struct report_line *lines;
 	size_t        n, cap;		/* n counts all, also warnings */
 	size_t        n_errors;
 };

@@ -48,7 +48,7 @@ struct reading {
 	struct arena  *arena;		/* of the configuration */
 	struct arena  *scratch;		/* nodes: gone when the reading is over */
 	struct config *config;
-	bool         (*check_format)(struct arena *, struct str format, const char **why);
+	const struct report *checks;	/* those of others, in it */
 	struct upstream_conf *upstream;	/* the one whose servers are read */
 	struct names   names[N_NAMES];	/* of the file, for messages after the walk */
 	bool           has_misspelt;	/* a key, so what it would have named is not known */
@@ -56,6 +56,7 @@ struct reading {
 	size_t         path_len;
 	struct complaint *complaints;
 	size_t         n_complaints, cap_complaints, n_errors;
+	size_t         n_untold;	/* errors beyond what is collected */
 };
 
 /* A node for the text; NULL after a complaint.  An empty text is an empty map. */
@@ -64,6 +65,8 @@ struct node *yaml_read(struct reading *, struct str text);
 void yaml_print(FILE *, struct str);
 /* The value of a key of a map, or NULL. */
 struct node *node_find(const struct node *map, const char *key);
+/* The node that "a[0].b" names below a map; the nearest above it when there is none. */
+const struct node *node_at(const struct node *map, const char *path);
 
 /* A key as it stands in paths. */
 struct str path_key(struct str key);
@@ -73,6 +76,9 @@ bool complain(struct reading *, const struct node *, const char *fmt, ...)
 /* The same with the path extended by key. */
 bool complain_key(struct reading *, const struct node *, struct str key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* Adds a warning at the node's place under the current path. */
+void warn(struct reading *, const struct node *, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The same at a place that no node has. */
 void complain_at(struct reading *, unsigned line, unsigned column, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -73,6 +73,13 @@ struct front_env {
 	bool         is_draining;
 };
 
+/* How a client came, before it has asked for anything. */
+struct arrival {
+	uint16_t local_port;		/* 0: a unix socket */
+	bool     is_tls;		/* of a listener that speaks TLS */
+	bool     is_misplaced;		/* of such a one, but it speaks plain HTTP: to be told so */
+};
+
 /* One request on its way; embedded at the head of what a front makes of it. */
 struct front_stream {
 	const struct front_ops *ops;
@@ -81,6 +88,8 @@ struct front_stream {
 	char        peer_text[48];
 	uint16_t    local_port;
 	bool        is_tls;
+	struct str  subject;		/* of the client's certificate; empty: none was shown */
+	struct str  subject_field;	/* the field it goes to; both live as long as the connection */
 };
 
 #endif

@@ -7,10 +7,10 @@
 #define EDGE_FRONT_H1_H
 
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
 
+struct arrival;
+struct conn;
 struct front_env;
 struct front_h1;
 
@@ -19,9 +19,8 @@ TAILQ_HEAD(front_h1_list, front_h1);
 void front_h1_module_init(void);
 void front_h1_module_fini(void);
 
-/* Takes over an accepted descriptor; adds itself to the list, which it leaves when it closes. */
-void front_h1_open(struct front_env *, struct front_h1_list *, int fd, const struct sockaddr *peer,
-    socklen_t len, uint16_t local_port);
+/* Takes over a client's connection; adds itself to the list, which it leaves when it closes. */
+void front_h1_open(struct front_env *, struct front_h1_list *, struct conn *, const struct arrival *);
 /* A drain has begun: those between requests are closed after a moment of grace in which a request
  * that was under way is still served. */
 void front_h1_drain(struct front_h1_list *);

@@ -16,10 +16,19 @@ struct cache_store;
 struct config;
 struct limit_rule;
 struct limit_conf;
+struct listen_conf;
 struct listener;
 struct pool;
+struct tls_certificate;
+struct tls_context;
 struct upstream_conf;
 struct world;
+
+/* What a configuration says of a listener (listener_binding). */
+struct binding {
+	const struct listen_conf *conf;
+	struct tls_context       *tls;	/* counted; NULL: plain */
+};
 
 struct generation {
 	unsigned          magic, refs;
@@ -29,13 +38,17 @@ struct generation {
 	struct pool      *pools;		/* one for each of config->upstreams */
 	struct limit_rule     *limits;		/* one for each of config->limits */
 	struct cache_store **stores;		/* one for each of config->caches; counted */
-	struct listener **listeners;		/* until retired */
+	struct binding         *bindings;	/* one for each of config->listen */
+	struct listener **listeners;		/* the same, until retired */
 	size_t            n_listeners;
 };
 
 /* Binds a configuration, of which it takes the caller's reference (also when it fails).  NULL with
- * *err when a socket or the log cannot be opened; nothing has changed then. */
+ * *err when a file, a socket or the log cannot be opened; nothing has changed then. */
 struct generation *generation_new(struct world *, struct config *, struct err *);
+/* For monitoring: calls see with each certificate that clients are shown. */
+void generation_certificates(const struct generation *,
+    void (*see)(void *arg, const struct tls_certificate *), void *arg);
 /* Makes it the current one; the old one stops listening and lives until its last exchange ends. */
 void generation_adopt(struct world *, struct generation *);
 /* No more clients: closes its listeners, those of the next generation excepted (they are counted). */

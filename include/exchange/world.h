@@ -10,6 +10,7 @@
 #include "cache/cache_store.h"
 #include "edge/front.h"
 #include "edge/front_h1.h"
+#include "edge/greet.h"
 #include "net/listener.h"
 #include "policy/limit.h"
 #include "net/loop.h"
@@ -21,6 +22,7 @@ struct arena;
 struct exchange;
 struct generation;
 struct loop;
+struct tls_tickets;
 
 TAILQ_HEAD(exchange_list, exchange);
 
@@ -40,7 +42,10 @@ struct world {
 	size_t                   n_live;
 	struct access_log       *access_log;
 	struct front_env         env;
+	struct greeter           greeter;	/* clients that are not at a front yet */
 	struct front_h1_list     fronts;
+	struct tls_tickets      *tickets;
+	const char *const       *protocols;	/* of ALPN, that there is a front for */
 	struct arena            *scratch;	/* of one event: forwarded heads */
 	bool                     is_draining;
 };

@@ -46,6 +46,7 @@ struct message {
 	struct str    query;		/* without "?"; p NULL when there is no "?" */
 	struct str    authority;	/* Host as sent (or of an absolute target) */
 	struct str    host;		/* the same without port and brackets, lower case */
+	bool          is_https;		/* how the client came, by the first proxy we trust */
 	/* response */
 	int           status;
 	struct str    reason;

@@ -20,9 +20,13 @@
 struct address;
 struct conn;
 struct loop;
+struct tls_context;
+struct tls_info;
+struct tls_resume;
 
 struct conn_events {
-	void (*on_open)(void *owner);		/* connected (not for accepted ones) */
+	/* Connected, and past the handshake with TLS; for accepted ones only with TLS. */
+	void (*on_open)(void *owner);
 	void (*on_data)(void *owner);		/* conn_in() grew */
 	void (*on_eof)(void *owner);		/* the peer sends no more; what it sent was delivered */
 	void (*on_drain)(void *owner);		/* conn_backlog() fell under the low mark */
@@ -35,14 +39,29 @@ struct conn_events {
 void conn_module_init(void);
 void conn_module_fini(void);
 
-/* Takes over an accepted, non-blocking descriptor of the peer. */
-struct conn *conn_accept(struct loop *, int fd, const struct sockaddr *peer, socklen_t len,
-    const struct conn_events *, void *owner);
+/* Takes over an accepted, non-blocking descriptor of the peer.  Nobody's until conn_set_owner, which
+ * has to come in the same event. */
+struct conn *conn_accept(struct loop *, int fd, const struct sockaddr *peer, socklen_t len);
 /* Starts to connect; on_open or on_close follows, from the loop.  Never NULL. */
 struct conn *conn_connect(struct loop *, const struct sockaddr *, socklen_t,
     const struct conn_events *, void *owner);
 /* Hands the connection to another owner. */
 void conn_set_owner(struct conn *, const struct conn_events *, void *owner);
+
+/*
+ * From here on the connection speaks TLS: bytes that were received and not consumed belong to it,
+ * bytes written before are sent as they are.  Nothing may be written until on_open has told that the
+ * handshake is done.  When it fails on_close tells END_TLS_VERIFY or END_TLS_FAILED (END_RESET when
+ * the peer just left).  The owner's time limit applies: there is none here.
+ */
+void conn_start_tls_server(struct conn *, struct tls_context *);
+/* host is the server's name or address, to be asked for and checked; resume may be NULL. */
+void conn_start_tls_client(struct conn *, struct tls_context *, struct str host, struct tls_resume *);
+/* What the handshake agreed on; NULL before, and without TLS.  A client that does not speak TLS but
+ * something in letters, such as HTTP, is open without it: its bytes are there to be read. */
+const struct tls_info *conn_tls(const struct conn *);
+/* Why TLS failed, in words that last; NULL when it did not. */
+const char *conn_why(const struct conn *);
 
 /* The bytes received and not consumed; valid until the event ends. */
 struct str conn_in(struct conn *);
@@ -88,6 +107,8 @@ uint64_t conn_bytes_out(const struct conn *);
 msec conn_progress(const struct conn *);
 /* The peer's FIN was read: nothing will come but what conn_in has. */
 bool conn_is_at_eof(const struct conn *);
+/* The end came without TLS' own word for it: bytes before it may be missing (RFC 8446 6.1). */
+bool conn_was_cut(const struct conn *);
 /* The peer sent its FIN, or is gone. */
 bool conn_saw_eof(const struct conn *);
 /*

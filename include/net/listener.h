@@ -42,6 +42,9 @@ size_t listener_registry_count(const struct listener_registry *);
 struct listener *listener_get(struct listener_registry *, const struct address *, struct err *);
 /* The last one closes it (and removes the path of a unix socket). */
 void listener_unref(struct listener *);
+/* What the current configuration says of it; NULL before any has. */
+void listener_bind_to(struct listener *, const void *binding);
+const void *listener_binding(const struct listener *);
 uint16_t listener_port(const struct listener *);
 bool listener_is_unix(const struct listener *);
 

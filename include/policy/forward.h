@@ -34,6 +34,17 @@ struct forward_facts {
  */
 struct ip client_address(const struct config *, const struct ip *peer, const struct message *request,
     bool *peer_is_trusted);
+/*
+ * Makes the request tell the truth about who the client is: fields that subjects of certificates go
+ * to, of any listener, are taken out, also when they are written with "_" for "-"; then subject, unless
+ * it is empty, is put into field.  Both are copied.
+ */
+void forward_identify(const struct config *, struct message *request, struct str field,
+    struct str subject);
+/* The same for trailers, once they are there. */
+void forward_identify_trailers(const struct config *, struct message *request);
+/* "https" or "http": what a trusted proxy says, else how the client came to us. */
+struct str client_scheme(const struct message *request, bool peer_is_trusted, bool is_tls);
 /* A fresh request id: 32 hex digits; or the one the client sent, when it is a sane token of at most 128 bytes. */
 struct str request_id_of(struct arena *, const struct message *request);
 /*

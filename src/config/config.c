@@ -37,9 +37,9 @@ report_fini(struct report *r)
 }
 
 static void
-add_line(struct report *r, struct str line)
+add_line(struct report *r, struct str line, bool is_warning)
 {
-	struct str *lines;
+	struct report_line *lines;
 
 	if (r->n == r->cap) {
 		r->cap = r->cap * 2 + 16;
@@ -48,7 +48,8 @@ add_line(struct report *r, struct str line)
 			memcpy(lines, r->lines, r->n * sizeof(*lines));
 		r->lines = lines;
 	}
-	r->lines[r->n++] = line;
+	r->lines[r->n].text = line;
+	r->lines[r->n++].is_warning = is_warning;
 }
 
 void
@@ -57,7 +58,7 @@ report_error(struct report *r, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	add_line(r, arena_vprintf(r->arena, fmt, ap));
+	add_line(r, arena_vprintf(r->arena, fmt, ap), false);
 	va_end(ap);
 	r->n_errors++;
 }
@@ -68,7 +69,7 @@ report_print(const struct report *r, FILE *out)
 	size_t i;
 
 	for (i = 0; i < r->n; i++)
-		fprintf(out, "%.*s\n", STR_ARG(r->lines[i]));
+		fprintf(out, "%.*s\n", STR_ARG(r->lines[i].text));
 }
 
 /* --- complaints: collected with their places, told in their order -------------------------------- */
@@ -77,6 +78,7 @@ struct complaint {
 	unsigned   line, column;
 	size_t     order;
 	struct str text;
+	bool       is_warning;
 };
 
 /* What a file holds must not end a line of the report, nor paint the terminal. */
@@ -98,15 +100,17 @@ tame(struct arena *arena, struct str line)
 }
 
 static void
-add_complaint(struct reading *r, unsigned line, unsigned column, struct str path, const char *fmt,
-    va_list ap)
+add_complaint(struct reading *r, bool is_warning, unsigned line, unsigned column, struct str path,
+    const char *fmt, va_list ap)
 {
+	const char *mark = is_warning ? "warning: " : "";
 	struct complaint *c;
 	struct str why;
 	size_t i;
 
 	if (r->n_complaints >= COMPLAINTS_MAX) {
-		r->n_errors++;
+		r->n_errors += !is_warning;
+		r->n_untold += !is_warning;
 		return;
 	}
 	why = arena_vprintf(r->scratch, fmt, ap);
@@ -122,18 +126,29 @@ add_complaint(struct reading *r, unsigned line, unsigned column, struct str path
 	c->column = column;
 	c->order = r->n_complaints;
 	if (line == 0)
-		c->text = arena_printf(r->scratch, "%s: %.*s%s%.*s", r->file, STR_ARG(path),
-		    path.len > 0 ? ": " : "", STR_ARG(why));
+		c->text = arena_printf(r->scratch, "%s: %.*s%s%s%.*s", r->file, STR_ARG(path),
+		    path.len > 0 ? ": " : "", mark, STR_ARG(why));
 	else
-		c->text = arena_printf(r->scratch, "%s:%u:%u: %.*s%s%.*s", r->file, line, column,
-		    STR_ARG(path), path.len > 0 ? ": " : "", STR_ARG(why));
+		c->text = arena_printf(r->scratch, "%s:%u:%u: %.*s%s%s%.*s", r->file, line, column,
+		    STR_ARG(path), path.len > 0 ? ": " : "", mark, STR_ARG(why));
+	c->is_warning = is_warning;
 	c->text = tame(r->scratch, c->text);
 	/* An alias is read at each place it stands; what is wrong with it is said once. */
 	for (i = 0; i < r->n_complaints; i++)
 		if (str_eq(r->complaints[i].text, c->text))
 			return;
 	r->n_complaints++;
-	r->n_errors++;
+	r->n_errors += !is_warning;
+}
+
+void
+warn(struct reading *r, const struct node *at, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_complaint(r, true, at->line, at->column, str_make(r->path, r->path_len), fmt, ap);
+	va_end(ap);
 }
 
 bool
@@ -144,7 +159,7 @@ complain(struct reading *r, const struct node *at, const char *fmt, ...)
 	if (at != NULL && at->problem.len > 0)
 		return false;
 	va_start(ap, fmt);
-	add_complaint(r, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
+	add_complaint(r, false, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
 	    str_make(r->path, r->path_len), fmt, ap);
 	va_end(ap);
 	return false;
@@ -160,7 +175,7 @@ complain_key(struct reading *r, const struct node *at, struct str key, const cha
 	if (at->problem.len > 0)
 		return false;
 	va_start(ap, fmt);
-	add_complaint(r, at->line, at->column, path, fmt, ap);
+	add_complaint(r, false, at->line, at->column, path, fmt, ap);
 	va_end(ap);
 	return false;
 }
@@ -171,7 +186,7 @@ complain_at(struct reading *r, unsigned line, unsigned column, const char *fmt, 
 	va_list ap;
 
 	va_start(ap, fmt);
-	add_complaint(r, line, column, STR_NONE, fmt, ap);
+	add_complaint(r, false, line, column, STR_NONE, fmt, ap);
 	va_end(ap);
 }
 
@@ -195,10 +210,11 @@ tell(struct reading *r, struct report *report)
 	if (r->n_complaints > 0)
 		qsort(r->complaints, r->n_complaints, sizeof(*r->complaints), compare);
 	for (i = 0; i < r->n_complaints; i++)
-		add_line(report, arena_dup(report->arena, r->complaints[i].text));
-	if (r->n_errors > r->n_complaints)
+		add_line(report, arena_dup(report->arena, r->complaints[i].text),
+		    r->complaints[i].is_warning);
+	if (r->n_untold > 0)
 		add_line(report, arena_printf(report->arena, "%s: and %zu more errors", r->file,
-		    r->n_errors - r->n_complaints));
+		    r->n_untold), false);
 	report->n_errors += r->n_errors;
 }
 
@@ -214,7 +230,7 @@ config_parse(struct str text, const char *name, struct report *report)
 
 	memset(&r, 0, sizeof(r));
 	r.file = name;
-	r.check_format = report->check_format;
+	r.checks = report;
 	r.arena = arena;
 	r.scratch = arena_new(ARENA_FIRST);
 	r.config = conf = arena_zalloc(arena, sizeof(*conf));

@@ -505,14 +505,21 @@ print_switch(FILE *out, int indent, const struct row *row, const void *base)
 }
 
 static bool
-parse_status(struct reading *r, const struct row *row, const struct node *n, void *base)
+parse_enum(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
 	int value;
 
-	if (!want_scalar(r, n, "a status") || !find_word(r, row->words, n, &value))
+	if (!want_scalar(r, n, "a word") || !find_word(r, row->words, n, &value))
 		return false;
 	*(unsigned *)AT(base, row) = (unsigned)value;
 	return true;
+}
+
+static void
+print_enum(FILE *out, int indent, const struct row *row, const void *base)
+{
+	print_key(out, indent, row);
+	fprintf(out, "%s\n", word_of(row->words, (int)*(const unsigned *)AT_CONST(base, row)));
 }
 
 static bool
@@ -1115,7 +1122,8 @@ static const struct type type_number = { parse_number, print_number };
 static const struct type type_weight = { parse_weight, print_weight };
 static const struct type type_bool = { parse_bool, print_bool };
 static const struct type type_switch = { parse_switch, print_switch };
-static const struct type type_status = { parse_status, print_number };
+static const struct type type_status = { parse_enum, print_number };
+static const struct type type_enum = { parse_enum, print_enum };
 static const struct type type_text = { parse_text, print_text_row };
 static const struct type type_plain = { parse_plain, print_text_row };
 static const struct type type_method = { parse_method, print_text_row };
@@ -2026,6 +2034,9 @@ static const struct row redirect_rows[] = {
 static const struct row request_header_rows[] = { HEADER_ROWS(request_headers, HOST_IS_FINE) };
 static const struct row response_header_rows[] = { HEADER_ROWS(response_headers, HOST_IS_BARRED) };
 
+static const struct word scheme_words[] = { { "any", ROUTE_ANY_SCHEME }, { "http", ROUTE_HTTP },
+	{ "https", ROUTE_HTTPS }, { NULL, 0 } };
+
 static const struct row route_rows[] = {
 	{ "path", &type_path, 0, .example = "/",
 	  .help = "a prefix, on a segment boundary: /v1 is /v1 and /v1/x, not /v1x" },
@@ -2036,6 +2047,8 @@ static const struct row route_rows[] = {
 	  .size = sizeof(struct str), .help = "hosts it is for, *.x is every name below x; none: all" },
 	{ "methods", &type_list, ROUTE(methods), "[]", 0, 32, .element = &method_element,
 	  .size = sizeof(struct str), .help = "methods it is for; GET is HEAD too; none: all" },
+	{ "scheme", &type_enum, ROUTE(scheme), "any", .words = scheme_words,
+	  .help = "http: clients that came without TLS, to be redirected" },
 	{ "upstream", &type_upstream_name, 0, .example = "qwen", .help = "who answers" },
 	{ "cache", &type_cache_name, 0, .example = "answers",
 	  .help = "where answers of the upstream are kept" },
@@ -2059,7 +2072,7 @@ static const struct row route_rows[] = {
 static bool
 is_beside_the_request(const char *key)
 {
-	static const char *const beside[] = { "name", "host", "methods", "cache", "limit", "respond",
+	static const char *const beside[] = { "name", "host", "methods", "scheme", "cache", "limit", "respond",
 		"redirect", "response_headers", "max_body" };
 	size_t i;
 
@@ -2133,7 +2146,8 @@ parse_format(struct reading *r, const struct row *row, const struct node *n, voi
 		return false;
 	if (!want_line(r, n))
 		return false;
-	if (kind == LOG_CUSTOM && r->check_format != NULL && !r->check_format(r->scratch, n->text, &why))
+	if (kind == LOG_CUSTOM && r->checks->check_format != NULL &&
+	    !r->checks->check_format(r->scratch, n->text, &why))
 		return complain(r, n, "\"%.*s\": %s", STR_ARG(n->text), why);
 	log->kind = (enum log_format)kind;
 	log->format = kind == LOG_CUSTOM ? arena_dup(r->arena, n->text) : STR_NONE;
@@ -2180,12 +2194,147 @@ parse_log(struct reading *r, const struct row *row, const struct node *n, void *
 
 static const struct type type_log = { parse_log, print_section };
 
+/* --- TLS ---------------------------------------------------------------------------------------- */
+
+#define PAIR(member)	offsetof(struct tls_pair_conf, member)
+static const struct row pair_rows[] = {
+	{ "cert", &type_plain, PAIR(cert), .required = true, .example = "/etc/weir/cert.pem",
+	  .help = "name a PEM file: the own certificate, then its issuer, then the issuer's" },
+	{ "key", &type_plain, PAIR(key), .required = true, .example = "/etc/weir/key.pem",
+	  .help = "name a PEM file: its private key, without passphrase" },
+	{ "ocsp", &type_plain, PAIR(ocsp), .optional = true, .example = "/etc/weir/ocsp.der",
+	  .help = "a DER file: an OCSP response to staple" },
+	{ .key = NULL },
+};
+static const struct type type_map = { parse_section, print_map };
+static const struct row pair_element = { "", &type_map, 0, .rows = pair_rows, .help = "" };
+
+static const struct word version_words[] = { { "1.2", TLS_VERSION_1_2 }, { "1.3", TLS_VERSION_1_3 },
+	{ NULL, 0 } };
+static const struct word verify_client_words[] = { { "required", TLS_CLIENT_REQUIRED },
+	{ "optional", TLS_CLIENT_OPTIONAL }, { NULL, 0 } };
+
+/* Mozilla's intermediate profile, version 5.7, without its DHE ciphers: they cost a server ten times
+ * what they cost who asks for them. */
+#define CIPHERS										\
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"			\
+	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"			\
+	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define CIPHERSUITES	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
+#define SERVER(member)	offsetof(struct tls_server_conf, member)
+static const struct row tls_server_rows[] = {
+	{ "certificates", &type_list, SERVER(certificates), NULL, 1, 1000, .required = true,
+	  .element = &pair_element, .size = sizeof(struct tls_pair_conf),
+	  .help = "give some, chosen by the name a client asks for: exact, then *.x, else the first" },
+	{ "min_version", &type_enum, SERVER(min_version), "1.2", .words = version_words,
+	  .help = "of TLS" },
+	{ "ciphers", &type_plain, SERVER(ciphers), CIPHERS, .help = "of TLS 1.2, best first" },
+	{ "ciphersuites", &type_plain, SERVER(ciphersuites), CIPHERSUITES,
+	  .help = "of TLS 1.3, best first" },
+	{ "groups", &type_plain, SERVER(groups), "X25519:P-256:P-384", .help = "for the key exchange" },
+	{ "client_ca", &type_plain, SERVER(client_ca), .optional = true,
+	  .example = "/etc/weir/clients.pem",
+	  .help = "a PEM file: clients show a certificate that one of these issued" },
+	{ "verify_client", &type_enum, SERVER(verify_client), "required",
+	  .words = verify_client_words,
+	  .help = "optional: a client may come without certificate, but not with a bad one" },
+	{ "subject_field", &type_field_name, SERVER(subject_field), "X-Client-Subject",
+	  .help = "the request field that gets the subject of a client's certificate; it is never "
+	  "taken from a client" },
+	{ .key = NULL },
+};
+
+/* What is wrong with a file, at the key that names it. */
+struct tls_place {
+	struct reading    *reading;
+	const struct node *node;
+};
+
+static void
+on_tls_finding(void *arg, const char *where, bool is_warning, const char *text)
+{
+	struct tls_place *place = arg;
+	struct reading *r = place->reading;
+	const struct node *at = node_at(place->node, where);
+	size_t was = push_key(r, str_of(where));
+
+	if (is_warning)
+		warn(r, at, "%s", text);
+	else
+		complain(r, at, "%s", text);
+	pop_path(r, was);
+}
+
+static bool
+parse_tls_server(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct tls_server_conf *tls = arena_zalloc(r->arena, sizeof(*tls));
+	struct tls_place place = { r, n };
+	size_t errors = r->n_errors;
+	const struct node *at;
+
+	if (!schema_fill(r, row->rows, n, tls))
+		return false;
+	*(struct tls_server_conf **)AT(base, row) = tls;
+	at = node_find(n, "verify_client");
+	if (at != NULL && tls->client_ca.len == 0)
+		complain_key(r, at, STR("verify_client"), "has no effect without client_ca");
+	if (r->checks->check_tls_server != NULL)
+		r->checks->check_tls_server(tls, on_tls_finding, &place);
+	return r->n_errors == errors;
+}
+
+static void
+print_tls_server(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct tls_server_conf *tls = *(struct tls_server_conf *const *)AT_CONST(base, row);
+
+	if (tls == NULL)
+		return;
+	print_head(out, indent, row);
+	for (row = row->rows; row->key != NULL; row++)
+		if (strcmp(row->key, "verify_client") != 0 || tls->client_ca.len > 0)
+			row->type->print(out, indent + 2, row, tls);
+}
+
+static const struct type type_tls_server = { parse_tls_server, print_tls_server };
+
 /* --- the whole --------------------------------------------------------------------------------- */
+
+/* A bare address is a listener with nothing else said. */
+static bool
+parse_listen_entry(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (n->kind == NODE_LIST)
+		return complain(r, n, "an address is expected here, or a mapping with one");
+	return n->kind == NODE_SCALAR ? parse_listen(r, &row->rows[0], n, base)
+	    : schema_fill(r, row->rows, n, base);
+}
+
+static void
+collect_subject_fields(struct reading *r, struct config *conf)
+{
+	size_t i, j;
+
+	conf->subject_fields = arena_alloc(r->arena, (conf->n_listen + 1) * sizeof(struct str));
+	for (i = 0; i < conf->n_listen; i++) {
+		const struct tls_server_conf *tls = conf->listen[i].tls;
+
+		if (tls == NULL || tls->client_ca.len == 0)
+			continue;
+		for (j = 0; j < conf->n_subject_fields; j++)
+			if (str_eq_nocase(conf->subject_fields[j], tls->subject_field))
+				break;
+		conf->subject_fields[j] = tls->subject_field;
+		conf->n_subject_fields += j == conf->n_subject_fields;
+	}
+}
 
 static bool
 parse_listens(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
-	const struct config *conf = base;
+	struct config *conf = base;
 	bool ok = parse_list(r, row, n, base);
 	size_t i, j, was;
 
@@ -2200,12 +2349,21 @@ parse_listens(struct reading *r, const struct row *row, const struct node *n, vo
 			pop_path(r, was);
 			break;
 		}
+	collect_subject_fields(r, conf);
 	return ok;
 }
 
 static const struct type type_listens = { parse_listens, print_list };
+static const struct type type_listen_entry = { parse_listen_entry, print_map };
 
-static const struct row listen_element = { "", &type_listen, offsetof(struct listen_conf, address),
+static const struct row listen_rows[] = {
+	{ "address", &type_listen, offsetof(struct listen_conf, address), .required = true,
+	  .example = "80", .help = "give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path" },
+	{ "tls", &type_tls_server, offsetof(struct listen_conf, tls), .rows = tls_server_rows,
+	  .optional = true, .help = "clients speak TLS here; plain without" },
+	{ .key = NULL },
+};
+static const struct row listen_element = { "", &type_listen_entry, 0, .rows = listen_rows,
 	.help = "" };
 static const struct row network_element = { "", &type_network, 0, .help = "" };
 
@@ -2232,7 +2390,8 @@ static const struct row client_rows[] = {
 static const struct row root_rows[] = {
 	{ "listen", &type_listens, CONF(listen), NULL, 1, 64, .required = true, .example = "[80]",
 	  .element = &listen_element, .size = sizeof(struct listen_conf),
-	  .help = "give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path, or a list of them" },
+	  .help = "give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path, a mapping with one, or a list "
+	  "of them" },
 	{ "trusted_proxies", &type_list, CONF(trusted_proxies), "[]", 0, 1024,
 	  .element = &network_element, .size = sizeof(struct network),
 	  .help = "networks whose X-Forwarded-* fields are believed" },

@@ -337,6 +337,36 @@ node_find(const struct node *map, const char *key)
 	return find_key(map, str_of(key));
 }
 
+const struct node *
+node_at(const struct node *n, const char *path)
+{
+	char key[64];
+	const struct node *next;
+	size_t len;
+
+	while (*path != '\0') {
+		if (*path == '[') {
+			size_t i = strtoul(path + 1, NULL, 10);
+
+			/* One value may stand for a list of one. */
+			if (n->kind == NODE_LIST && i < n->n)
+				n = n->items[i];
+			path += strcspn(path, "]");
+			path += *path == ']';
+			continue;
+		}
+		path += *path == '.';
+		len = strcspn(path, ".[");
+		snprintf(key, sizeof(key), "%.*s", (int)len, path);
+		next = n->kind == NODE_MAP ? node_find(n, key) : NULL;
+		if (next == NULL)
+			return n;
+		n = next;
+		path += len;
+	}
+	return n;
+}
+
 /* "<<: *anchor": what the map does not say itself. */
 static void
 merge(struct builder *b, struct node *map, const struct node *from, yaml_mark_t mark)

@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 #include <llhttp.h>
+#include <openssl/crypto.h>
 #include <yaml.h>
 
 #include "config/config.h"
@@ -49,9 +50,10 @@ print_version(void)
 	printf("weir " WEIR_VERSION "\n"
 	       "libevent %s\n"
 	       "llhttp %d.%d.%d\n"
-	       "libyaml %s\n",
+	       "libyaml %s\n"
+	       "openssl %s\n",
 	    event_get_version(), LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH,
-	    yaml_get_version_string());
+	    yaml_get_version_string(), OpenSSL_version(OPENSSL_VERSION_STRING));
 }
 
 static int

@@ -25,6 +25,7 @@
 #include "base/wait.h"
 #include "config/config.h"
 #include "edge/front_h1.h"
+#include "edge/greet.h"
 #include "exchange/cached.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
@@ -32,6 +33,7 @@
 #include "net/conn.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "net/tls.h"
 #include "ops/access_log.h"
 #include "upstream/backend.h"
 #include "upstream/line.h"
@@ -45,6 +47,7 @@ enum {
 	FLUSH_EVERY = 200,		/* ms a log line may wait */
 	TICK = 5000,			/* ms between two looks at what the caches need no more */
 	LAST_WORDS = 1000,		/* ms for answers under way when the drain is over */
+	DAY_SECONDS = 24 * 3600,
 	OWN_FILES = 64			/* descriptors that are no client's: listeners, logs, idle */
 };
 
@@ -76,10 +79,49 @@ struct worker {
 	bool is_done;
 };
 
+/* --- protocols ------------------------------------------------------------------------------------ */
+
+static void
+open_h1(struct world *w, struct conn *c, const struct arrival *arrival)
+{
+	front_h1_open(&w->env, &w->fronts, c, arrival);
+}
+
+/* The fronts by their names in ALPN (RFC 7301), the one we like best first. */
+static const struct {
+	const char *protocol;
+	void      (*open)(struct world *, struct conn *, const struct arrival *);
+} fronts[] = {
+	{ "http/1.1", open_h1 },
+	{ "http/1.0", open_h1 },
+};
+enum { N_FRONTS = sizeof(fronts) / sizeof(fronts[0]) };
+
+static const char *const *
+protocols(void)
+{
+	static const char *names[N_FRONTS + 1];
+	size_t i;
+
+	for (i = 0; i < N_FRONTS; i++)
+		names[i] = fronts[i].protocol;
+	return names;
+}
+
+static void
+check_tls_server(const struct tls_server_conf *conf, tls_tell *tell, void *arg)
+{
+	struct tls_context *c = tls_context_new_server(conf, NULL, protocols(), tell, arg);
+
+	if (c != NULL)
+		tls_context_unref(c);
+}
+
 struct config *
 source_load(const struct source *s, struct report *report)
 {
 	report->check_format = access_log_check_format;
+	report->check_tls_server = check_tls_server;
 	if (s->listen != NULL)
 		return config_from_arguments(s->listen, s->to, report);
 	return config_load(s->path, report);
@@ -90,20 +132,46 @@ source_load(const struct source *s, struct report *report)
 static bool
 is_full(const struct world *w)
 {
-	return front_h1_count() + conn_closing(w->loop) >=
+	return front_h1_count() + w->greeter.n_waiting + conn_closing(w->loop) >=
 	    w->current->config->client.max_connections;
+}
+
+static bool
+is_deserted(const struct world *w)
+{
+	return w->n_live == 0 && w->greeter.n_waiting == 0 && front_h1_count() == 0;
+}
+
+/* A client is known by its protocol; who did not say speaks HTTP/1. */
+static void
+on_greeted(void *arg, struct conn *c, struct str protocol, const struct arrival *arrival)
+{
+	size_t i;
+
+	for (i = 0; i < N_FRONTS && !str_eq(protocol, str_of(fronts[i].protocol)); i++)
+		;
+	fronts[i < N_FRONTS ? i : 0].open(arg, c, arrival);
 }
 
 static void
 on_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t len, const struct listener *l)
 {
 	struct world *w = arg;
+	const struct binding *binding = listener_binding(l);
+	struct arrival arrival = { listener_is_unix(l) ? 0 : listener_port(l), false, false };
+	struct conn *c;
 
-	if (w->current == NULL) {
+	/* A listener of a generation that came to nothing. */
+	if (binding == NULL) {
 		close(fd);
 		return;
 	}
-	front_h1_open(&w->env, &w->fronts, fd, peer, len, listener_is_unix(l) ? 0 : listener_port(l));
+	c = conn_accept(w->loop, fd, peer, len);
+	arrival.is_tls = binding->tls != NULL;
+	if (arrival.is_tls)
+		greet_open(&w->greeter, c, binding->tls, &arrival);
+	else
+		on_greeted(w, c, STR_NONE, &arrival);
 	if (is_full(w))
 		listener_registry_pause(&w->listeners, true);
 }
@@ -123,7 +191,7 @@ on_chore(void *arg)
 		listener_registry_pause(&w->listeners, false);
 	if (wk->flush.at == 0 && access_log_is_dirty(w->access_log))
 		deadline_arm(&wk->flush, FLUSH_EVERY);
-	if (w->is_draining && w->n_live == 0 && front_h1_count() == 0 && conn_closing(w->loop) == 0)
+	if (w->is_draining && is_deserted(w) && conn_closing(w->loop) == 0)
 		wk->is_done = true;
 }
 
@@ -164,7 +232,8 @@ log_report(const struct report *report)
 	size_t i;
 
 	for (i = 0; i < report->n; i++)
-		log_error("%.*s", STR_ARG(report->lines[i]));
+		(report->lines[i].is_warning ? log_warn : log_error)("%.*s",
+		    STR_ARG(report->lines[i].text));
 }
 
 /* Each client may need a server's connection too. */
@@ -212,6 +281,14 @@ load(struct worker *wk, int *exit_code)
 }
 
 static void
+log_certificate(void *arg, const struct tls_certificate *t)
+{
+	(void)arg;
+	log_info("certificate %.*s for %.*s: %lld days left", STR_ARG(t->file), STR_ARG(t->name),
+	    (long long)((t->not_after - clock_wall_us() / 1000000) / DAY_SECONDS));
+}
+
+static void
 on_hup(evutil_socket_t number, short what, void *arg)
 {
 	struct worker *wk = arg;
@@ -231,6 +308,7 @@ on_hup(evutil_socket_t number, short what, void *arg)
 		return;
 	}
 	generation_adopt(&wk->world, g);
+	generation_certificates(g, log_certificate, NULL);
 	log_info("reload: ok, generation %llu", (unsigned long long)g->id);
 }
 
@@ -253,6 +331,7 @@ on_usr1(evutil_socket_t number, short what, void *arg)
 static void
 end_all(struct worker *wk)
 {
+	greet_close_all(&wk->world.greeter);
 	exchange_end_all(&wk->world);
 	front_h1_close_all(&wk->world.fronts);
 }
@@ -262,7 +341,7 @@ on_drain_over(void *arg)
 {
 	struct worker *wk = arg;
 
-	if (wk->world.n_live == 0 && front_h1_count() == 0) {
+	if (is_deserted(&wk->world)) {
 		wk->is_done = true;
 		return;
 	}
@@ -280,6 +359,7 @@ start_drain(struct worker *wk)
 	/* Before the listeners close: those in the kernel's line come in and are told to close. */
 	w->is_draining = w->env.is_draining = true;
 	generation_retire(w->current);
+	greet_drain(&w->greeter);
 	front_h1_drain(&w->fronts);
 	deadline_arm(&wk->drain, limit > 0 ? limit : 1);
 	log_info("stopping: %zu exchanges in flight have %lld ms to end", w->n_live,
@@ -313,6 +393,7 @@ init_modules(void)
 	origin_module_init();
 	backend_module_init();
 	limit_module_init();
+	greet_module_init();
 	front_h1_module_init();
 	exchange_module_init();
 	cached_module_init();
@@ -324,6 +405,7 @@ fini_modules(void)
 	cached_module_fini();
 	exchange_module_fini();
 	front_h1_module_fini();
+	greet_module_fini();
 	limit_module_fini();
 	backend_module_fini();
 	origin_module_fini();
@@ -367,6 +449,9 @@ init(struct worker *wk, const struct source *source)
 	w->env.loop = w->loop;
 	w->env.events = &exchange_front_events;
 	w->env.world = w;
+	greeter_init(&w->greeter, &w->env, on_greeted, w);
+	w->tickets = tls_tickets_new();
+	w->protocols = protocols();
 	deadline_init(&wk->flush, w->loop, on_flush, wk);
 	deadline_init(&wk->drain, w->loop, on_drain_over, wk);
 	deadline_init(&wk->tick, w->loop, on_tick, wk);
@@ -418,6 +503,7 @@ fini(struct worker *wk)
 		cache_registry_fini(&w->caches);
 	}
 	loop_free(w->loop);
+	tls_tickets_free(w->tickets);
 	arena_free(w->scratch);
 	n_files = count_files();
 	if (n_files > wk->n_files) {
@@ -437,6 +523,7 @@ say_started(const struct generation *g)
 	for (i = 0; i < conf->n_listen && n < sizeof(list) - 1; i++)
 		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%.*s", i > 0 ? ", " : "",
 		    STR_ARG(conf->listen[i].address.text));
+	generation_certificates(g, log_certificate, NULL);
 	log_info("started: listening on %s", list);
 }
 

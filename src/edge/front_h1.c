@@ -21,6 +21,7 @@
 #include "http/h1_writer.h"
 #include "net/conn.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 enum {
 	FRONT_MAGIC = 0x66726f6e,
@@ -52,6 +53,7 @@ struct front_h1 {
 	bool is_tunnel;
 	bool keep_alive;		/* after this answer */
 	bool is_http10;
+	bool is_misplaced;		/* plain HTTP where TLS is spoken */
 	msec body_at;			/* when the request's body last moved */
 	TAILQ_ENTRY(front_h1) entry;
 };
@@ -246,8 +248,14 @@ begin_request(struct front_h1 *f)
 static void
 take_request(struct front_h1 *f)
 {
+	static const struct refusal misplaced = { END_BAD_REQUEST, 400, "plain_http",
+		"this port speaks HTTPS: use https:// in the address" };
 	struct message *m = f->parser.message;
 
+	if (f->is_misplaced) {
+		refuse(f, m, &misplaced);
+		return;
+	}
 	f->has_begun = false;
 	f->is_served = true;
 	f->request_done = m->framing == FRAMING_NONE ||
@@ -629,8 +637,8 @@ static const struct front_ops front_ops = {
 /* --- birth, drain --------------------------------------------------------------------------------- */
 
 void
-front_h1_open(struct front_env *env, struct front_h1_list *list, int fd, const struct sockaddr *peer,
-    socklen_t len, uint16_t local_port)
+front_h1_open(struct front_env *env, struct front_h1_list *list, struct conn *conn,
+    const struct arrival *arrival)
 {
 	struct h1_limits limits = {
 		.max_head = env->client->max_head,
@@ -638,19 +646,27 @@ front_h1_open(struct front_env *env, struct front_h1_list *list, int fd, const s
 		.max_fields = 200,
 		.keep_underscore = env->client->keep_underscore,
 	};
+	const struct tls_info *tls = conn_tls(conn);
 	struct front_h1 *f = slab_take(&fronts);
 
 	f->magic = FRONT_MAGIC;
 	f->env = env;
 	f->list = list;
 	f->stream.ops = &front_ops;
-	f->stream.local_port = local_port;
-	ip_of_sockaddr(peer, &f->stream.peer);
+	f->stream.local_port = arrival->local_port;
+	f->stream.is_tls = tls != NULL;
+	if (tls != NULL) {
+		f->stream.subject = tls->subject;
+		f->stream.subject_field = tls->subject_field;
+	}
+	f->is_misplaced = arrival->is_misplaced;
+	ip_of_sockaddr(conn_peer(conn), &f->stream.peer);
 	if (f->stream.peer.is_set)
 		ip_format(&f->stream.peer, f->stream.peer_text, sizeof(f->stream.peer_text));
 	else
 		snprintf(f->stream.peer_text, sizeof(f->stream.peer_text), "unix");
-	f->conn = conn_accept(env->loop, fd, peer, len, &conn_events, f);
+	f->conn = conn;
+	conn_set_owner(conn, &conn_events, f);
 	conn_set_marks(f->conn, FRONT_HIGH_MARK, LOW_MARK);
 	h1_parser_init(&f->parser, true, &limits);
 	deadline_init(&f->deadline, env->loop, on_deadline, f);

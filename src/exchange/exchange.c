@@ -849,7 +849,9 @@ new_exchange(struct world *w, struct front_stream *front, struct message *m)
 	if (x->client.is_set)
 		facts->client_ip = str_make(x->client_text,
 		    ip_format(&x->client, x->client_text, sizeof(x->client_text)));
-	facts->scheme = front->is_tls ? STR("https") : STR("http");
+	facts->scheme = client_scheme(m, facts->peer_is_trusted, front->is_tls);
+	m->is_https = str_eq(facts->scheme, STR("https"));
+	forward_identify(facts->config, m, front->subject_field, front->subject);
 	facts->local_port = front->local_port;
 	facts->request_id = request_id_of(x->arena, m);
 	deadline_init(&x->deadline, w->loop, on_deadline, x);
@@ -968,8 +970,10 @@ on_front_request_end(void *arg)
 		x->client_done = true;
 		if (x->origin != NULL)
 			origin_shutdown(x->origin);
-	} else
+	} else {
+		forward_identify_trailers(x->facts.config, x->request);
 		relay_request_end(x);
+	}
 	exchange_run(x);
 }
 

@@ -15,10 +15,71 @@
 #include "config/config.h"
 #include "exchange/world.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "ops/access_log.h"
 #include "upstream/pool.h"
 
 enum { GENERATION_MAGIC = 0x67656e65 };
+
+/* The files were looked at a moment ago, with their places: what is wrong now has changed since. */
+static void
+on_tls_finding(void *arg, const char *where, bool is_warning, const char *text)
+{
+	struct err *err = arg;
+
+	if (!is_warning && err->text[0] == '\0')
+		err_set(err, "%s: %s", where, text);
+}
+
+static bool
+make_bindings(struct generation *g, struct err *err)
+{
+	const struct config *conf = g->config;
+	struct world *w = g->world;
+	size_t i;
+
+	g->bindings = calloc(conf->n_listen + 1, sizeof(*g->bindings));
+	check(g->bindings != NULL);
+	err->text[0] = '\0';
+	for (i = 0; i < conf->n_listen; i++) {
+		g->bindings[i].conf = &conf->listen[i];
+		if (conf->listen[i].tls == NULL)
+			continue;
+		g->bindings[i].tls = tls_context_new_server(conf->listen[i].tls, w->tickets,
+		    w->protocols, on_tls_finding, err);
+		if (g->bindings[i].tls == NULL)
+			return false;
+	}
+	return true;
+}
+
+static void
+free_bindings(struct generation *g)
+{
+	size_t i;
+
+	for (i = 0; g->bindings != NULL && i < g->config->n_listen; i++)
+		if (g->bindings[i].tls != NULL)
+			tls_context_unref(g->bindings[i].tls);
+	free(g->bindings);
+}
+
+void
+generation_certificates(const struct generation *g,
+    void (*see)(void *arg, const struct tls_certificate *), void *arg)
+{
+	struct tls_certificate t;
+	size_t i, j;
+
+	for (i = 0; i < g->config->n_listen; i++) {
+		const struct tls_context *tls = g->bindings[i].tls;
+
+		for (j = 0; tls != NULL && j < tls_context_n_certificates(tls); j++) {
+			t = tls_context_certificate(tls, j);
+			see(arg, &t);
+		}
+	}
+}
 
 static bool
 open_listeners(struct generation *g, struct err *err)
@@ -92,7 +153,8 @@ generation_new(struct world *w, struct config *conf, struct err *err)
 	for (i = 0; i < conf->n_caches; i++)
 		g->stores[i] = cache_store_get(&w->caches, &conf->caches[i]);
 	/* What can fail comes last, the log after the sockets: it cannot be taken back. */
-	if (!bind_limits(g, err) || !open_listeners(g, err) || !open_log(g, err)) {
+	if (!bind_limits(g, err) || !make_bindings(g, err) || !open_listeners(g, err) ||
+	    !open_log(g, err)) {
 		generation_unref(g);
 		return NULL;
 	}
@@ -133,6 +195,8 @@ generation_adopt(struct world *w, struct generation *g)
 	size_t i;
 
 	w->current = g;
+	for (i = 0; i < g->n_listeners; i++)
+		listener_bind_to(g->listeners[i], &g->bindings[i]);
 	w->env.client = &g->config->client;
 	adopt_limits(g, old);
 	for (i = 0; i < g->config->n_upstreams; i++)
@@ -175,6 +239,7 @@ generation_unref(struct generation *g)
 		limit_fini(&g->limits[i]);
 	for (i = 0; i < g->config->n_caches; i++)
 		cache_store_unref(g->stores[i]);
+	free_bindings(g);
 	g->world->n_generations--;
 	g->magic = 0;
 	config_unref(g->config);

@@ -7,6 +7,9 @@
  * Bytes are read into one scratch block of the loop and written from where they lie; memory of its
  * own a connection has only for what an owner left unread or the kernel did not take.
  *
+ * With TLS the bytes pass a session (tls_session.c) between the socket and the views: all else, the
+ * reads, the gather, the backlog and the marks, is as without.
+ *
  * Invariant: owners are called from the loop only, never from inside a call they made: what such a
  * call finds out is remembered and told by a task in the second pass of the turn.
  */
@@ -28,6 +31,7 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "net/loop_private.h"
+#include "net/tls_private.h"
 
 enum {
 	READ_SCRATCH = 128 * 1024,	/* one recv takes at most this */
@@ -36,6 +40,9 @@ enum {
 	READS_PER_EVENT = 4,		/* then others have their turn */
 	GATHER_MAX = 64,		/* pieces in one writev */
 	LOOK_AFTER = 20,		/* ms until a suspect is looked at again */
+	SEALED_SCRATCH = 160 * 1024,	/* records of one event, sent with one call */
+	SEALED_READ = 48 * 1024,	/* records of one recv: with what is kept they fit READ_SCRATCH */
+	HANDSHAKES_PER_PASS = 16,	/* each may cost a millisecond: others have their turn */
 	CONN_MAGIC = 0x636f6e6e
 };
 
@@ -72,6 +79,13 @@ struct conn {
 	bool     was_reset;		/* not by what recv said: behind what is unread there is no FIN */
 	msec     send_limit, linger;	/* of a gentle close */
 	struct deadline *farewell;
+	struct tls_session *tls;	/* NULL: plain */
+	bool     handshaking;
+	bool     open_due;		/* on_open is to be told before data */
+	bool     was_cut;		/* saw_eof, but TLS did not say so */
+	const char *why;		/* TLS failed */
+	char    *unfed;			/* came before TLS was begun, and is its */
+	size_t   n_unfed;
 	union {
 		struct sockaddr     sa;
 		struct sockaddr_in  in;
@@ -98,6 +112,13 @@ struct conn_io {
 	struct iovec pieces[GATHER_MAX];
 	int    n_pieces;
 	size_t n_bytes;
+	/* TLS, made with the first connection that speaks it. */
+	char  *opened;			/* what recv took, before it is opened into read */
+	char  *plain;			/* small pieces that share a record */
+	char  *sealed;			/* records on their way out */
+	size_t n_sealed;
+	struct conn *sealed_for;
+	unsigned handshake_pass, n_handshakes;
 	struct conn_list closing;
 	size_t n_closing;
 	struct conn_list suspects;	/* a reset may stand behind what was read: see suspect() */
@@ -111,16 +132,20 @@ static void on_task(void *);
 static void on_look(void *);
 static void read_some(struct conn *);
 static void settle(struct conn *);
+static void lose_write(struct conn *);
+static void count_out(struct conn *, size_t n);
 
 void
 conn_module_init(void)
 {
 	slab_init(&conns, "conn", sizeof(struct conn));
+	tls_module_init();
 }
 
 void
 conn_module_fini(void)
 {
+	tls_module_fini();
 	slab_fini(&conns);
 }
 
@@ -161,6 +186,9 @@ conn_io_free(struct conn_io *io)
 	deadline_fini(&io->look);
 	free(io->read);
 	free(io->write);
+	free(io->opened);
+	free(io->plain);
+	free(io->sealed);
 	free(io);
 }
 
@@ -200,10 +228,9 @@ set_peer(struct conn *c, const struct sockaddr *sa, socklen_t len)
 }
 
 struct conn *
-conn_accept(struct loop *loop, int fd, const struct sockaddr *peer, socklen_t len,
-    const struct conn_events *events, void *owner)
+conn_accept(struct loop *loop, int fd, const struct sockaddr *peer, socklen_t len)
 {
-	struct conn *c = new_conn(loop, fd, events, owner);
+	struct conn *c = new_conn(loop, fd, NULL, NULL);
 
 	set_peer(c, peer, len);
 	watch(c);
@@ -281,6 +308,23 @@ clear(struct conn *c)
 	c->is_suspect = false;
 }
 
+/* The last words of TLS, when they are true: not behind bytes that are lost. */
+static void
+say_goodbye(struct conn *c)
+{
+	struct conn_io *io = c->loop->io;
+	bool is_whole = io->gather != c && c->out == NULL && c->error == END_OK && !c->write_dead;
+
+	if (is_whole && !c->handshaking)
+		tls_session_shutdown(c->tls);
+	if (io->sealed_for != c)
+		return;
+	if (c->out == NULL && !c->write_dead && write(c->fd, io->sealed, io->n_sealed) < 0)
+		c->write_dead = true;
+	io->sealed_for = NULL;
+	io->n_sealed = 0;
+}
+
 void
 conn_close(struct conn *c)
 {
@@ -290,6 +334,11 @@ conn_close(struct conn *c)
 		c->loop->io->n_closing--;
 	}
 	clear(c);
+	if (c->tls != NULL) {
+		say_goodbye(c);
+		tls_session_free(c->tls);
+		c->tls = NULL;
+	}
 	drop_gather(c);
 	loop_cancel(c->loop, &c->task);
 	if (c->farewell != NULL) {
@@ -304,6 +353,7 @@ conn_close(struct conn *c)
 	if (c->out != NULL)
 		evbuffer_free(c->out);
 	free(c->kept);
+	free(c->unfed);
 	c->fd = -1;
 	c->events = NULL;
 	c->magic = 0;
@@ -317,6 +367,7 @@ conn_abort(struct conn *c)
 
 	if (c->fd >= 0)
 		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	c->write_dead = true;
 	conn_close(c);
 }
 
@@ -336,7 +387,7 @@ void
 conn_close_gently(struct conn *c, msec send_limit, msec linger)
 {
 	check(c->magic == CONN_MAGIC);
-	if (c->error != END_OK || c->fd < 0) {
+	if (c->error != END_OK || c->fd < 0 || c->handshaking) {
 		conn_close(c);
 		return;
 	}
@@ -365,6 +416,19 @@ conn_backlog(const struct conn *c)
 	return c->out != NULL ? evbuffer_get_length(c->out) : 0;
 }
 
+/* The kernel does not take these now. */
+static void
+keep_out(struct conn *c, const char *bytes, size_t n)
+{
+	if (c->out == NULL) {
+		c->out = evbuffer_new();
+		check(c->out != NULL);
+	}
+	evbuffer_add(c->out, bytes, n);
+	if (evbuffer_get_length(c->out) > c->high)
+		c->over_high = true;
+}
+
 /* What is left of the gather after the kernel took n bytes of it is kept. */
 static void
 keep_rest(struct conn *c, size_t n)
@@ -372,10 +436,6 @@ keep_rest(struct conn *c, size_t n)
 	struct conn_io *io = c->loop->io;
 	int i;
 
-	if (c->out == NULL) {
-		c->out = evbuffer_new();
-		check(c->out != NULL);
-	}
 	for (i = 0; i < io->n_pieces; i++) {
 		size_t len = io->pieces[i].iov_len;
 
@@ -383,11 +443,9 @@ keep_rest(struct conn *c, size_t n)
 			n -= len;
 			continue;
 		}
-		evbuffer_add(c->out, (char *)io->pieces[i].iov_base + n, len - n);
+		keep_out(c, (char *)io->pieces[i].iov_base + n, len - n);
 		n = 0;
 	}
-	if (evbuffer_get_length(c->out) > c->high)
-		c->over_high = true;
 }
 
 static void
@@ -428,6 +486,102 @@ lose_write(struct conn *c)
 	loop_defer(c->loop, &c->task);
 }
 
+/* --- writing with TLS: pieces to records, records to the kernel ------------------------------- */
+
+/* Records go out with one call; what the kernel does not take is kept. */
+static void
+send_sealed(struct conn_io *io)
+{
+	struct conn *c = io->sealed_for;
+	ssize_t n = 0;
+
+	if (c == NULL)
+		return;
+	if (!c->connecting && c->out == NULL && !c->write_dead) {
+		n = write(c->fd, io->sealed, io->n_sealed);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			lose_write(c);
+		else if (n < 0)
+			n = 0;
+		else
+			count_out(c, (size_t)n);
+	}
+	if ((size_t)n < io->n_sealed && !c->write_dead)
+		keep_out(c, io->sealed + n, io->n_sealed - (size_t)n);
+	io->sealed_for = NULL;
+	io->n_sealed = 0;
+}
+
+/* A session has bytes for the peer. */
+static void
+on_emit(void *arg, const char *bytes, size_t n)
+{
+	struct conn *c = arg;
+	struct conn_io *io = c->loop->io;
+
+	if (c->write_dead)
+		return;
+	if (io->sealed_for != NULL && (io->sealed_for != c || io->n_sealed + n > SEALED_SCRATCH))
+		send_sealed(io);
+	if (c->write_dead)
+		return;
+	if (c->out != NULL || n > SEALED_SCRATCH) {
+		/* Behind what waits already: order matters more than a copy. */
+		keep_out(c, bytes, n);
+		return;
+	}
+	io->sealed_for = c;
+	memcpy(io->sealed + io->n_sealed, bytes, n);
+	io->n_sealed += n;
+}
+
+static void
+seal(struct conn *c, const char *bytes, size_t n)
+{
+	if (n > 0 && !c->write_dead && !tls_session_write(c->tls, bytes, n))
+		lose_write(c);
+}
+
+/* Small pieces share a record; what fills records of its own is not copied before it is sealed. */
+static void
+seal_gather(struct conn_io *io)
+{
+	struct conn *c = io->gather;
+	size_t n = 0, take;
+	int i;
+
+	for (i = 0; i < io->n_pieces; i++) {
+		struct str rest = str_make(io->pieces[i].iov_base, io->pieces[i].iov_len);
+
+		while (rest.len > 0) {
+			if (n == 0 && rest.len >= TLS_RECORD) {
+				take = rest.len - rest.len % TLS_RECORD;
+				seal(c, rest.p, take);
+			} else {
+				take = rest.len < TLS_RECORD - n ? rest.len : TLS_RECORD - n;
+				memcpy(io->plain + n, rest.p, take);
+				n += take;
+			}
+			rest = str_from(rest, take);
+			if (n == TLS_RECORD) {
+				seal(c, io->plain, n);
+				n = 0;
+			}
+		}
+	}
+	seal(c, io->plain, n);
+}
+
+/* --- writing, whatever it is -------------------------------------------------------------------- */
+
+static void
+forget_gather(struct conn_io *io)
+{
+	io->gather = NULL;
+	io->n_pieces = 0;
+	io->n_bytes = 0;
+}
+
 static void
 flush_gather(struct conn_io *io)
 {
@@ -436,6 +590,11 @@ flush_gather(struct conn_io *io)
 
 	if (c == NULL)
 		return;
+	if (c->tls != NULL) {
+		seal_gather(io);
+		forget_gather(io);
+		return;
+	}
 	if (!c->connecting) {
 		n = writev(c->fd, io->pieces, io->n_pieces);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
@@ -448,9 +607,7 @@ flush_gather(struct conn_io *io)
 	}
 	if ((size_t)n < io->n_bytes)
 		keep_rest(c, (size_t)n);
-	io->gather = NULL;
-	io->n_pieces = 0;
-	io->n_bytes = 0;
+	forget_gather(io);
 }
 
 void
@@ -460,6 +617,7 @@ conn_flush(struct loop *loop)
 	struct spill *s;
 
 	flush_gather(io);
+	send_sealed(io);
 	io->write_used = 0;
 	while ((s = io->spills) != NULL) {
 		io->spills = s->next;
@@ -472,19 +630,17 @@ conn_write(struct conn *c, struct str bytes)
 {
 	struct conn_io *io = c->loop->io;
 
-	check(c->magic == CONN_MAGIC);
+	check(c->magic == CONN_MAGIC && !c->handshaking);
 	if (bytes.len == 0 || c->error != END_OK || c->write_dead)
 		return;
-	if (c->out != NULL) {
+	if (c->out != NULL && c->tls == NULL) {
 		/* Behind what waits already: order matters more than a copy. */
-		evbuffer_add(c->out, bytes.p, bytes.len);
-		if (evbuffer_get_length(c->out) > c->high)
-			c->over_high = true;
+		keep_out(c, bytes.p, bytes.len);
 		return;
 	}
 	if (io->gather != c || io->n_pieces == GATHER_MAX) {
 		flush_gather(io);
-		if (c->out != NULL || c->write_dead) {
+		if ((c->out != NULL && c->tls == NULL) || c->write_dead) {
 			conn_write(c, bytes);
 			return;
 		}
@@ -536,8 +692,12 @@ conn_set_marks(struct conn *c, size_t high, size_t low)
 static void
 send_fin(struct conn *c)
 {
-	if (!c->wants_fin || c->fin_sent || c->connecting || c->error != END_OK)
+	if (!c->wants_fin || c->fin_sent || c->connecting || c->handshaking || c->error != END_OK)
 		return;
+	if (c->tls != NULL) {
+		flush_gather(c->loop->io);
+		tls_session_shutdown(c->tls);
+	}
 	conn_flush(c->loop);
 	if (c->out != NULL)
 		return;
@@ -640,11 +800,23 @@ is_alive(const struct conn *c)
 	return c->magic == CONN_MAGIC && c->error == END_OK;
 }
 
+/* False when the connection was closed meanwhile. */
+static bool
+tell_open(struct conn *c)
+{
+	c->open_due = false;
+	if (c->events != NULL && c->events->on_open != NULL)
+		c->events->on_open(c->owner);
+	return c->magic == CONN_MAGIC;
+}
+
 /* Calls the owner with what is in view; false when the connection was closed meanwhile. */
 static bool
 deliver(struct conn *c)
 {
 	c->kicked = false;
+	if (c->open_due && !tell_open(c))
+		return false;
 	if (c->events == NULL)
 		c->view = STR_NONE;
 	else if (c->view.len > 0 && !c->held)
@@ -653,27 +825,18 @@ deliver(struct conn *c)
 	return c->magic == CONN_MAGIC;
 }
 
-/* One recv behind what is kept; true when there may be more. */
-static bool
-receive(struct conn *c)
+/* One recv; what it tells of the socket is noted.  How many bytes, 0: none. */
+static size_t
+recv_into(struct conn *c, char *buf, size_t room)
 {
-	char *base = c->loop->io->read;
-	size_t had = c->view.len, room = READ_SCRATCH - had;
-	ssize_t n;
+	ssize_t n = recv(c->fd, buf, room, 0);
 
-	if (had > 0) {
-		/* The view moves with them, also when nothing comes behind. */
-		memmove(base, c->view.p, had);
-		c->view = str_make(base, had);
-	}
-	n = recv(c->fd, base + had, room, 0);
 	if (n > 0) {
 		c->bytes_in += (size_t)n;
 		c->progress = clock_now();
-		c->view = str_make(base, had + (size_t)n);
 		/* With both directions shut libevent tells of no FIN (it reports EPOLLHUP alone). */
 		c->may_read = (size_t)n == room || c->saw_rdhup || c->fin_sent;
-		return true;
+		return (size_t)n;
 	}
 	c->may_read = false;
 	if (n == 0 && c->was_reset)
@@ -684,7 +847,162 @@ receive(struct conn *c)
 		c->may_read = true;
 	else if (errno != EAGAIN)
 		fail(c, END_RESET);
-	return false;
+	return 0;
+}
+
+/* --- reading with TLS ------------------------------------------------------------------------- */
+
+/* The session is of no use: the reason is kept, the task tells the end. */
+static void
+fail_tls(struct conn *c, enum end why)
+{
+	c->why = tls_session_why(c->tls);
+	c->may_read = false;
+	fail(c, why);
+}
+
+/* It was no TLS after all: what came is handed on as it is. */
+static void
+go_plain(struct conn *c, const char *bytes, size_t n)
+{
+	char *base = c->loop->io->read;
+
+	tls_session_free(c->tls);
+	c->tls = NULL;
+	memcpy(base, bytes, n);
+	c->view = str_make(base, n);
+}
+
+/* One step; true when the handshake is over and went well (or is not needed). */
+static bool
+shake(struct conn *c, const char *bytes, size_t n)
+{
+	enum tls_result result;
+
+	if (n > 0)
+		tls_session_feed(c->tls, str_make(bytes, n));
+	result = tls_session_handshake(c->tls);
+	if (result == TLS_FAILED || result == TLS_END) {
+		fail_tls(c, tls_session_end(c->tls));
+		return false;
+	}
+	if (result == TLS_MORE)
+		return false;
+	c->handshaking = false;
+	c->open_due = true;
+	if (result == TLS_PLAIN)
+		go_plain(c, bytes, n);
+	return true;
+}
+
+/* What is in the records that were fed, behind what is in view; true when that grew. */
+static bool
+open_records(struct conn *c)
+{
+	char *base = c->loop->io->read;
+	size_t len = c->view.len, had = len, n;
+	enum tls_result result;
+
+	if (len > 0 && c->view.p != base)
+		memmove(base, c->view.p, len);
+	while ((result = tls_session_read(c->tls, base + len, READ_SCRATCH - len, &n)) == TLS_OK)
+		len += n;
+	c->view = str_make(base, len);
+	if (result == TLS_END) {
+		c->saw_eof = true;
+		c->may_read = false;
+	} else if (result == TLS_FAILED)
+		fail_tls(c, END_RESET);
+	return len > had;
+}
+
+/* The end of the socket is the end of the session only when that has said so. */
+static void
+meet_end(struct conn *c, bool had_eof)
+{
+	if (!c->saw_eof || had_eof)
+		return;
+	if (c->handshaking)
+		fail(c, END_RESET);
+	c->was_cut = true;
+}
+
+static bool
+take_records(struct conn *c, const char *bytes, size_t n)
+{
+	if (c->handshaking && !shake(c, bytes, n))
+		return false;
+	if (c->tls == NULL)
+		return true;
+	return open_records(c) || c->open_due;
+}
+
+/* Handshakes cost far more than other events: beyond some of them the next turn goes on. */
+static bool
+may_shake(struct conn *c)
+{
+	struct conn_io *io = c->loop->io;
+
+	if (io->handshake_pass != c->loop->pass) {
+		io->handshake_pass = c->loop->pass;
+		io->n_handshakes = 0;
+	}
+	return io->n_handshakes++ < HANDSHAKES_PER_PASS;
+}
+
+static bool
+take_unfed(struct conn *c)
+{
+	char *p = c->unfed;
+	bool grew;
+
+	c->unfed = NULL;
+	grew = take_records(c, p, c->n_unfed);
+	free(p);
+	return grew;
+}
+
+static bool
+receive_tls(struct conn *c)
+{
+	struct conn_io *io = c->loop->io;
+	bool had_eof = c->saw_eof;
+	size_t n;
+
+	if (c->unfed != NULL)
+		return take_unfed(c);
+	n = recv_into(c, io->opened, SEALED_READ);
+	if (n == 0) {
+		meet_end(c, had_eof);
+		return false;
+	}
+	if (had_eof)
+		return false;		/* behind close_notify there is nothing */
+	if (!c->handshaking)
+		tls_session_feed(c->tls, str_make(io->opened, n));
+	return take_records(c, io->opened, n);
+}
+
+/* --- reading, whatever it is ------------------------------------------------------------------- */
+
+/* One recv behind what is kept; true when there is more for the owner. */
+static bool
+receive(struct conn *c)
+{
+	char *base = c->loop->io->read;
+	size_t had = c->view.len, n;
+
+	if (c->tls != NULL)
+		return receive_tls(c);
+	if (had > 0) {
+		/* The view moves with them, also when nothing comes behind. */
+		memmove(base, c->view.p, had);
+		c->view = str_make(base, had);
+	}
+	n = recv_into(c, base + had, READ_SCRATCH - had);
+	if (n > 0)
+		c->view = str_make(base, had + n);
+	return n > 0;
 }
 
 static void
@@ -692,6 +1010,10 @@ read_some(struct conn *c)
 {
 	int i;
 
+	if (c->handshaking && !may_shake(c)) {
+		loop_defer(c->loop, &c->task);
+		return;
+	}
 	c->in_event = true;
 	for (i = 0; i < READS_PER_EVENT && c->may_read && !c->held && is_alive(c); i++) {
 		if (c->view.len >= KEEP_MAX && c->events != NULL)
@@ -771,11 +1093,12 @@ finish_connect(struct conn *c)
 		return;
 	}
 	c->connecting = false;
-	if (c->events != NULL && c->events->on_open != NULL)
-		c->events->on_open(c->owner);
+	if (c->handshaking)
+		(void)shake(c, NULL, 0);
+	else if (!tell_open(c))
+		return;
 	conn_flush(c->loop);
-	if (c->magic == CONN_MAGIC)
-		write_backlog(c);
+	write_backlog(c);
 }
 
 /* A gentle close is over when all is sent and the peer is done, if that is waited for. */
@@ -880,7 +1203,70 @@ on_task(void *arg)
 	conn_flush(c->loop);
 }
 
+/* --- starting TLS ------------------------------------------------------------------------------ */
+
+static void
+start_tls(struct conn *c, struct tls_context *context, struct str host, struct tls_resume *resume)
+{
+	struct conn_io *io = c->loop->io;
+	char *p;
+
+	check(c->magic == CONN_MAGIC && c->tls == NULL);
+	if (io->opened == NULL) {
+		io->opened = malloc(SEALED_READ);
+		io->plain = malloc(TLS_RECORD);
+		io->sealed = malloc(SEALED_SCRATCH);
+		check(io->opened != NULL && io->plain != NULL && io->sealed != NULL);
+	}
+	if (io->gather == c)
+		flush_gather(io);
+	c->tls = tls_session_new(context, host, resume, on_emit, c);
+	c->handshaking = true;
+	if (c->view.len == 0)
+		return;
+	/* It belongs to the session, and is fed before anything else. */
+	p = malloc(c->view.len);
+	check(p != NULL);
+	memcpy(p, c->view.p, c->view.len);
+	c->unfed = p;
+	c->n_unfed = c->view.len;
+	c->view = STR_NONE;
+	c->may_read = true;
+	loop_defer(c->loop, &c->task);
+}
+
+void
+conn_start_tls_server(struct conn *c, struct tls_context *context)
+{
+	start_tls(c, context, STR_NONE, NULL);
+}
+
+void
+conn_start_tls_client(struct conn *c, struct tls_context *context, struct str host,
+    struct tls_resume *resume)
+{
+	start_tls(c, context, host, resume);
+}
+
+const struct tls_info *
+conn_tls(const struct conn *c)
+{
+	return c->tls != NULL && !c->handshaking ? tls_session_info(c->tls) : NULL;
+}
+
+const char *
+conn_why(const struct conn *c)
+{
+	return c->why;
+}
+
 /* --- small things ------------------------------------------------------------------------------ */
+
+bool
+conn_was_cut(const struct conn *c)
+{
+	return c->was_cut;
+}
 
 uint64_t
 conn_bytes_in(const struct conn *c)

@@ -33,6 +33,7 @@ struct listener {
 	struct listener_registry *registry;
 	char    *identity;
 	char    *path;			/* of a unix socket, removed at the end */
+	const void *binding;
 	uint16_t port;
 	int      fd;
 	struct event event;
@@ -241,6 +242,18 @@ listener_unref(struct listener *l)
 	free(l->path);
 	free(l->identity);
 	free(l);
+}
+
+void
+listener_bind_to(struct listener *l, const void *binding)
+{
+	l->binding = binding;
+}
+
+const void *
+listener_binding(const struct listener *l)
+{
+	return l->binding;
 }
 
 uint16_t

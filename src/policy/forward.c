@@ -91,6 +91,71 @@ client_address(const struct config *conf, const struct ip *peer, const struct me
 	return client;
 }
 
+struct str
+client_scheme(const struct message *request, bool peer_is_trusted, bool is_tls)
+{
+	struct str said = peer_is_trusted ? message_value(request, FIELD_X_FORWARDED_PROTO) : STR_NONE;
+
+	if (str_eq_nocase(said, STR("https")))
+		return STR("https");
+	if (str_eq_nocase(said, STR("http")))
+		return STR("http");
+	return is_tls ? STR("https") : STR("http");
+}
+
+/* What reads fields as variables (CGI) takes "_" and "-" for one. */
+static bool
+is_same_name(struct str a, struct str b)
+{
+	size_t i;
+
+	if (a.len != b.len)
+		return false;
+	for (i = 0; i < a.len; i++) {
+		char x = a.p[i] == '_' ? '-' : a.p[i], y = b.p[i] == '_' ? '-' : b.p[i];
+
+		if (!str_eq_nocase(str_make(&x, 1), str_make(&y, 1)))
+			return false;
+	}
+	return true;
+}
+
+/* How many are left. */
+static size_t
+take_out(struct field *fields, size_t n, struct str name)
+{
+	size_t i, left = 0;
+
+	for (i = 0; i < n; i++)
+		if (!is_same_name(fields[i].name, name))
+			fields[left++] = fields[i];
+	return left;
+}
+
+void
+forward_identify(const struct config *conf, struct message *m, struct str field, struct str subject)
+{
+	size_t i;
+
+	for (i = 0; i < conf->n_subject_fields; i++)
+		m->n_fields = take_out(m->fields, m->n_fields, conf->subject_fields[i]);
+	if (subject.len == 0)
+		return;
+	/* A connection may be older than the configuration that has another name for it. */
+	m->n_fields = take_out(m->fields, m->n_fields, field);
+	field = arena_dup(m->arena, field);
+	message_add(m, field_lookup(field), field, arena_dup(m->arena, subject));
+}
+
+void
+forward_identify_trailers(const struct config *conf, struct message *m)
+{
+	size_t i;
+
+	for (i = 0; i < conf->n_subject_fields; i++)
+		m->n_trailers = take_out(m->trailers, m->n_trailers, conf->subject_fields[i]);
+}
+
 /* SplitMix64 (Steele, Lea, Flood 2014): ids shall differ, nobody relies on more. */
 static uint64_t
 next_random(void)

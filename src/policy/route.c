@@ -120,6 +120,12 @@ host_matches(const struct route_conf *r, struct str host)
 }
 
 static bool
+scheme_matches(const struct route_conf *r, bool is_https)
+{
+	return r->scheme == ROUTE_ANY_SCHEME || (r->scheme == ROUTE_HTTPS) == is_https;
+}
+
+static bool
 method_matches(const struct route_conf *r, struct str method)
 {
 	size_t i;
@@ -142,7 +148,8 @@ route_match(const struct config *conf, const struct message *m, bool *methods_di
 	for (i = 0; i < conf->n_routes; i++) {
 		const struct route_conf *r = &conf->routes[i];
 
-		if (!path_matches(r, path) || !host_matches(r, m->host))
+		if (!path_matches(r, path) || !host_matches(r, m->host) ||
+		    !scheme_matches(r, m->is_https))
 			continue;
 		if (method_matches(r, m->method_name))
 			return r;
@@ -161,7 +168,8 @@ route_methods(const struct config *conf, const struct message *m, struct arena *
 	for (i = 0; i < conf->n_routes; i++) {
 		const struct route_conf *r = &conf->routes[i];
 
-		if (!path_matches(r, path) || !host_matches(r, m->host))
+		if (!path_matches(r, path) || !host_matches(r, m->host) ||
+		    !scheme_matches(r, m->is_https))
 			continue;
 		for (j = 0; j < r->n_methods; j++)
 			if (!field_list_has(all, r->methods[j]))

@@ -538,8 +538,10 @@ on_emit(void *arg, const char *bytes, size_t n)
 static void
 seal(struct conn *c, const char *bytes, size_t n)
 {
-	if (n > 0 && !c->write_dead && !tls_session_write(c->tls, bytes, n))
-		lose_write(c);
+	if (n == 0 || c->write_dead || tls_session_write(c->tls, bytes, n))
+		return;
+	errno = EPIPE;
+	lose_write(c);
 }
 
 /* Small pieces share a record; what fills records of its own is not copied before it is sealed. */

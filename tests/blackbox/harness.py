@@ -35,6 +35,7 @@ LOG = "access_log: {path: $LOG, format: json}\n"
 DEFAULTS = LOG + "drain_timeout: 5s\n"
 
 _live = []              # what the running test opened
+_at_end = []            # called when all tests of a file are over
 
 
 def eventually(predicate, timeout=PATIENCE, what=None):
@@ -949,6 +950,8 @@ def main():
     tests = [(n, f) for n, f in vars(module).items() if n.startswith("test_") and callable(f)]
     tests = [t for t in tests if all(a in t[0] for a in sys.argv[1:])]
     results = [_run(n, f) for n, f in tests]
+    for call in _at_end:
+        call()
     sys.stdout.flush()
     # Threads may sit in a read; nothing of theirs matters any more.
     os._exit(0 if all(results) and results else 1)

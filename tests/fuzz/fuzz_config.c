@@ -39,8 +39,8 @@ load(struct str text, struct report *report)
 	conf = config_parse(text, "file", report);
 	check((conf == NULL) == (report->n_errors > 0));
 	for (i = 0; i < report->n; i++) {
-		check(str_starts(report->lines[i], STR("file:")));
-		check(str_find(report->lines[i], '\n') < 0);
+		check(str_starts(report->lines[i].text, STR("file:")));
+		check(str_find(report->lines[i].text, '\n') < 0);
 	}
 	return conf;
 }

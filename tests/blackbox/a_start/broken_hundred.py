@@ -20,7 +20,7 @@ MACROS = {
     "ROUTES": ROUTES,
 }
 HEAD = MACROS["HEAD"]
-NOTHING = ["1:1: listen: missing, give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path, or a list of them",
+NOTHING = ["1:1: listen: missing, give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path, a mapping with one, or a list of them",
            "1:1: routes: missing, say what is answered how: - {path: /, upstream: NAME}"]
 
 # The environment of each: one is no text, one holds what would be YAML.

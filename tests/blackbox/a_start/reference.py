@@ -7,6 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *  # noqa: E402,F403
+from certs import Authority, openssl  # noqa: E402
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..")
 REFERENCE = os.path.join(ROOT, "conf", "reference.yaml")
@@ -33,6 +34,15 @@ WITH = {
 
 # Values other than the default, for keys whose kind does not tell one.
 VALUES = {
+    "listen.address": "\"[::1]:82\"",
+    "listen.tls.certificates.cert": "/etc/weir/other.pem",
+    "listen.tls.certificates.key": "/etc/weir/other.key",
+    "listen.tls.certificates.ocsp": "/etc/weir/other.der",
+    "listen.tls.ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "listen.tls.ciphersuites": "TLS_AES_128_GCM_SHA256",
+    "listen.tls.groups": "X25519",
+    "listen.tls.client_ca": "/etc/weir/cert.pem",
+    "listen.tls.subject_field": "X-Who",
     "listen": '["127.0.0.1:81", "[::1]:82", "unix:/tmp/x y.sock", 83]',
     "trusted_proxies": '[10.0.0.0/8, "fd00::/8", 192.0.2.1]',
     "upstreams.qwen.balance": "{hash: \"cookie:a\", bound: 1.25}",
@@ -162,8 +172,39 @@ def change(text, key, value):
     return text
 
 
+class Files:
+    """Those that the texts name: in a folder of the test."""
+
+    def __init__(self):
+        ca = Authority()
+        pair = ca.issue("chat.example.org")
+        self.dir = ca.dir.path
+        number = openssl("x509", "-in", pair.leaf, "-noout", "-serial").strip().split("=")[1]
+        with open(self.path("index"), "w", encoding="ascii") as f:
+            f.write(f"V\t300101000000Z\t\t{number}\tunknown\t/CN=x\n")
+        openssl("ocsp", "-index", self.path("index"), "-CA", ca.cert, "-rsigner", ca.cert, "-rkey", ca.key,
+                "-issuer", ca.cert, "-cert", pair.leaf, "-respout", self.path("ocsp.der"), "-ndays", "9")
+        for source, names in ((pair.cert, ("cert.pem", "other.pem", "fullchain.pem")),
+                              (pair.key, ("key.pem", "other.key", "privkey.pem")),
+                              (ca.cert, ("clients.pem",)), (self.path("ocsp.der"), ("other.der",))):
+            for name in names:
+                shutil.copy(source, self.path(name))
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def put(self, text):
+        for folder_name in ("/etc/weir/", "/etc/letsencrypt/live/chat.example.org/"):
+            text = text.replace(folder_name, self.dir + "/")
+        return text
+
+
+FILES = Files()
+
+
 def printed(d, name, text):
     """-T of a text, after checking that it reads back as itself."""
+    text = FILES.put(text)
     path, again = os.path.join(d, name + ".yaml"), os.path.join(d, name + ".again.yaml")
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
@@ -195,11 +236,14 @@ def test_shipped_files_read_back_as_themselves():
     assert {"weir.yaml", "minimal.yaml", "reference.yaml"} <= set(names), names
     with folder() as d:
         for name in names:
-            path = os.path.join(ROOT, "conf", name)
+            with open(os.path.join(ROOT, "conf", name), encoding="utf-8") as f:
+                text = f.read()
+            path = os.path.join(d, name)
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(FILES.put(text))
             code, out, err = run_weir("-t", "-c", path)
             assert (code, out, err) == (0, f"{path}: configuration ok\n", ""), (code, out, err)
-            with open(path, encoding="utf-8") as f:
-                printed(d, name, f.read())
+            printed(d, name, text)
 
 
 def test_defaults_are_what_applies():

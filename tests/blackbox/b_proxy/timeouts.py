@@ -99,6 +99,7 @@ def test_head_of_a_client():
 def test_a_refused_client_that_stays():
     """It is given a while to read its answer, no more."""
     with Weir(conf(extra="client: {header_timeout: 300ms}"), Origin()) as w:
+        get(w)                      # the log is open by now
         base = w.descriptors()
         clients = []
         for data in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHo"):

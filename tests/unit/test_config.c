@@ -215,6 +215,107 @@ test_broken_hundred(void **state)
 	assert_int_equal(bad, 0);
 }
 
+/* --- several ways to say one thing ---------------------------------------------------------------- */
+
+static struct str
+printed(struct arena *arena, const char *text)
+{
+	struct report report;
+	struct config *conf;
+	char *out = NULL;
+	size_t len;
+	FILE *f;
+	struct str s;
+
+	report_init(&report);
+	report.check_format = access_log_check_format;
+	conf = config_parse(str_of(text), "file", &report);
+	report_print(&report, stderr);
+	if (conf == NULL)
+		fail_msg("refused: %s", text);
+	report_fini(&report);
+	f = open_memstream(&out, &len);
+	config_print(conf, f);
+	fclose(f);
+	config_unref(conf);
+	s = arena_dup(arena, str_make(out, len));
+	free(out);
+	return s;
+}
+
+#define ANSWER	"\nroutes: [{path: /, respond: {}}]\n"
+
+static void
+test_the_same_in_other_words(void **state)
+{
+	static const char *const pairs[][2] = {
+		{ HEAD, "\xef\xbb\xbf" HEAD },
+		{ HEAD, "# all\r\nlisten: [8080]\r\nupstreams: {up: {servers: [127.0.0.1:1]}}\r\n"
+		    "routes: [{path: /, upstream: up}]\r\n" },
+		{ HEAD, "{\"listen\": [8080], \"upstreams\": {\"up\": {\"servers\": [\"127.0.0.1:1\"]}},"
+		    "\"routes\": [{\"path\": \"/\", \"upstream\": \"up\"}]}" },
+		{ HEAD, "%YAML 1.1\n---\n" HEAD "...\n" },
+		{ HEAD, "listen: 8080\nupstreams: {up: {servers: {address: 127.0.0.1:1}}}\n" },
+		{ HEAD, "listen: \"0.0.0.0:8080\"\nupstreams: {\"up\": {servers: 127.0.0.1:1}}\n"
+		    "routes: {path: /, upstream: up}\n" },
+		{ HEAD, "? listen\n: - 8080\n? upstreams\n: up:\n    servers:\n    - 127.0.0.1:1\n" },
+		{ HEAD, "listen: !!int 8080\nupstreams: !!map {up: {servers: !!seq [!!str 127.0.0.1:1]}}\n" },
+		/* anchors, aliases, merges: what a map says itself counts, then the first that says it */
+		{ "listen: [80, 81]\nupstreams: {a: {servers: [h:1], max_fails: 5}, b: {servers: [h:1], "
+		  "max_fails: 5}}\nroutes: [{path: /a, upstream: a}, {path: /b, upstream: b}]\n",
+		  "listen: [&p 80, 81]\nupstreams: {a: &a {servers: [h:1], max_fails: 5}, b: *a}\n"
+		  "routes: [{path: /a, upstream: a}, {path: /b, upstream: b}]\n" },
+		{ "listen: 1\nupstreams: {a: {servers: [h:1], max_fails: 5, fail_timeout: 3s}, b: {servers: "
+		  "[h:2], max_fails: 6, fail_timeout: 3s}}\nroutes: [{path: /a, upstream: a}, {path: /b, "
+		  "upstream: b}]\n",
+		  "listen: 1\nupstreams:\n  a: &a {servers: [h:1], max_fails: 5, fail_timeout: 3s}\n"
+		  "  b: {max_fails: 6, <<: *a, servers: [h:2]}\n"
+		  "routes: [{path: /a, upstream: a}, {path: /b, upstream: b}]\n" },
+		{ "listen: 1\nclient: {max_head: 2KB, max_connections: 7, body_timeout: 1s}" ANSWER,
+		  "listen: 1\nclient:\n  <<: [{max_head: 2KB}, {max_head: 3KB, max_connections: 7}]\n"
+		  "  <<: {body_timeout: 1s}" ANSWER },
+		{ "listen: 1\nroutes: [{path: /, respond: {body: \"<<\"}}]\n",
+		  "listen: 1\nroutes: [{path: /, respond: {body: <<}}]\n" },
+		/* the environment */
+		{ "listen: 1\ndrain_timeout: 7s" ANSWER,
+		  "listen: ${WEIR_TEST_ONE}\ndrain_timeout: ${WEIR_TEST_SEVEN:-8}s" ANSWER },
+		{ "listen: 1\ndrain_timeout: 7s" ANSWER,
+		  "listen: 1\ndrain_timeout: \"${WEIR_TEST_NONE:-7}${WEIR_TEST_EMPTY:-}${WEIR_TEST_NONE:-s}\""
+		  ANSWER },
+		{ "listen: 1\ndrain_timeout: 7s" ANSWER, "listen: 1\n\"${WEIR_TEST_KEY}\": 7s" ANSWER },
+		{ "listen: 1\nroutes: [{path: /, respond: {body: \"5s\\nx: 1\"}}]\n",
+		  "listen: 1\nroutes: [{path: /, respond: {body: \"${WEIR_TEST_NEWLINE}\"}}]\n" },
+		{ "listen: 1\nroutes: [{path: /, respond: {body: \"${WEIR_TEST_LITERAL} ${a} ${ $x $\"}}]\n",
+		  "listen: 1\nroutes: [{path: /, respond: {body: \"$${A} ${a} ${ $x $\"}}]\n" },
+		{ "listen: 1\nroutes: [{path: /, respond: {body: \"a${b-c}\"}}]\n",
+		  "listen: 1\nroutes: [{path: /, respond: {body: \"${WEIR_TEST_NONE:-a${b-c}}\"}}]\n" },
+		/* values */
+		{ "listen: 1\ndrain_timeout: 60s" ANSWER, "listen: 1\ndrain_timeout: 1m" ANSWER },
+		{ "listen: 1\ndrain_timeout: 1h" ANSWER, "listen: 1\ndrain_timeout: 3600000ms" ANSWER },
+		{ "listen: 1\nclient: {max_head: 2KB}" ANSWER, "listen: 1\nclient: {max_head: 2048}" ANSWER },
+		{ "listen: 1\nclient: {max_head: 2KB}" ANSWER, "listen: 1\nclient: {max_head: 2048B}" ANSWER },
+		{ "listen: 1\nclient: {underscores_in_headers: true}" ANSWER,
+		  "listen: 1\nclient: {underscores_in_headers: Yes}" ANSWER },
+		{ "listen: \"[::1]:1\"" ANSWER, "listen: \"[0:0:0::0001]:1\"" ANSWER },
+		{ "listen: 1\ntrusted_proxies: [10.0.0.1/32]" ANSWER,
+		  "listen: 1\ntrusted_proxies: 10.0.0.1" ANSWER },
+		{ "listen: 1\naccess_log: {path: \"off\"}" ANSWER, "listen: 1\naccess_log: off" ANSWER },
+		{ "listen: 1\nroutes: [{path: /, redirect: {to: \"${host}\"}}]\n",
+		  "listen: 1\nroutes: [{path: /, redirect: {to: $host}}]\n" },
+	};
+	struct arena *arena = arena_new(1 << 16);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		struct str a = printed(arena, pairs[i][0]), b = printed(arena, pairs[i][1]);
+
+		if (!str_eq(a, b))
+			fail_msg("%zu: %s\nis not\n%s\n%s\n%s", i, pairs[i][0], pairs[i][1], a.p, b.p);
+	}
+	arena_free(arena);
+}
+
 /* --- what may take long --------------------------------------------------------------------------- */
 
 /* head, n times "item" with its number, tail. */
@@ -276,6 +377,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_broken_hundred),
+		cmocka_unit_test(test_the_same_in_other_words),
 		cmocka_unit_test(test_large_files_are_read_in_time),
 	};
 
@@ -283,5 +385,11 @@ main(void)
 	setenv("WEIR_TEST_SET", "5 minutes", 1);
 	setenv("WEIR_TEST_NEWLINE", "5s\nx: 1", 1);
 	setenv("WEIR_TEST_BYTES", "\xff\xfe", 1);
+	setenv("WEIR_TEST_ONE", "1", 1);
+	setenv("WEIR_TEST_SEVEN", "7", 1);
+	setenv("WEIR_TEST_EMPTY", "", 1);
+	setenv("WEIR_TEST_LITERAL", "${A}", 1);
+	setenv("WEIR_TEST_KEY", "drain_timeout", 1);
+	unsetenv("WEIR_TEST_NONE");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

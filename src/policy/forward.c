@@ -354,13 +354,17 @@ is_replaced(enum field_id id, const struct forward_facts *facts)
 static struct str
 upgrade_list(const struct message *m, struct arena *arena)
 {
-	struct str rest = message_value(m, FIELD_UPGRADE), item, all = STR_NONE;
+	struct str rest, item, all = STR_NONE;
+	size_t i;
 
-	while (str_next_item(&rest, &item)) {
-		if (str_eq_nocase(item, STR("h2c")))
-			continue;
-		all = all.len == 0 ? item
-		    : arena_printf(arena, "%.*s, %.*s", STR_ARG(all), STR_ARG(item));
+	for (i = 0; i < m->n_fields; i++) {
+		rest = m->fields[i].id == FIELD_UPGRADE ? m->fields[i].value : STR_NONE;
+		while (str_next_item(&rest, &item)) {
+			if (str_eq_nocase(item, STR("h2c")))
+				continue;
+			all = all.len == 0 ? item
+			    : arena_printf(arena, "%.*s, %.*s", STR_ARG(all), STR_ARG(item));
+		}
 	}
 	return all;
 }

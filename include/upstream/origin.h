@@ -64,7 +64,7 @@ size_t origin_backlog(const struct origin *);
 bool origin_sent_all(const struct origin *);
 /* When bytes were last taken by or came from the server (monotonic ms). */
 msec origin_progress(const struct origin *);
-/* Of a malformed answer: the rule's word; else NULL. */
+/* Of a malformed or cut answer: the word of the rule it broke; else NULL. */
 const char *origin_rule(const struct origin *);
 /* Silence; parks the connection under the upstream's keepalive rules when it may serve again. */
 void origin_close(struct origin *, const struct upstream_conf *);

@@ -678,7 +678,8 @@ exchange_fail(struct exchange *x, enum end why)
 	check(x->magic == EXCHANGE_MAGIC);
 	if (x->is_ended)
 		return;
-	if (why == END_BAD_RESPONSE && x->origin != NULL && origin_rule(x->origin) != NULL)
+	if ((why == END_BAD_RESPONSE || why == END_BODY_CUT) && x->origin != NULL &&
+	    origin_rule(x->origin) != NULL)
 		x->refusal.rule = origin_rule(x->origin);
 	if (x->upstream != NULL)
 		judge_failure(x, why);

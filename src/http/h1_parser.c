@@ -815,21 +815,41 @@ drop_underscores(struct message *m)
 	m->n_fields = kept;
 }
 
-/* For the log: who wanted what, as far as the request line was good. */
+/* What kind of answer is accepted, by the lines that are here; none of them need be right. */
+static void
+add_accept(struct message *m, struct str in)
+{
+	ptrdiff_t lf;
+
+	for (; (lf = str_find(in, '\n')) > 1; in = str_from(in, (size_t)lf + 1)) {
+		struct str line = str_first(in, in.p[lf - 1] == '\r' ? (size_t)lf - 1 : (size_t)lf);
+
+		if (!str_eq_nocase(str_first(line, 7), STR("accept:")))
+			continue;
+		message_add(m, FIELD_ACCEPT, field_name(FIELD_ACCEPT),
+		    arena_dup(m->arena, str_trim(str_from(line, 7))));
+		return;
+	}
+}
+
+/* For the log and the refusal: who wanted what, as far as the request line was good. */
 static void
 make_partial(struct h1_parser *p, struct str in)
 {
 	struct message *m;
 
-	if (p->message != NULL || !field_is_token(str_first(in, p->method_len)))
+	if (p->message != NULL)
+		return;
+	m = p->message = message_new(p->arena, 1);
+	m->is_request = true;
+	m->minor = p->minor;
+	add_accept(m, in);
+	if (!field_is_token(str_first(in, p->method_len)))
 		return;
 	if (p->target_len > p->limits.max_target)
 		p->target_len = p->limits.max_target;
-	in = arena_dup(p->arena, str_first(in, p->method_len + 1 + p->target_len));
-	m = p->message = message_new(p->arena, 0);
-	m->is_request = true;
-	m->minor = p->minor;
-	set_request_line(p, m, in);
+	set_request_line(p, m, arena_dup(p->arena,
+	    str_first(in, p->method_len + 1 + p->target_len)));
 }
 
 static enum state

@@ -49,6 +49,7 @@ struct origin {
 	bool is_over;			/* the whole answer came: on_end was told */
 	bool is_dead;			/* on_fail was told */
 	unsigned n_interim;
+	const char *rule;		/* that the answer broke; else the parser's */
 };
 
 static struct slab origins;
@@ -118,11 +119,13 @@ take_head(struct origin *o)
 	struct message *m = o->parser.message;
 
 	if (m->status == 101) {
-		if (!may_switch(o, m))
+		o->rule = may_switch(o, m) ? NULL : "unasked_upgrade";
+		if (o->rule != NULL)
 			return false;
 		o->is_tunnel = o->has_head = true;
 	} else if (m->status < 200) {
-		if (++o->n_interim > INTERIM_MAX)
+		o->rule = ++o->n_interim <= INTERIM_MAX ? NULL : "too_many_interim_answers";
+		if (o->rule != NULL)
 			return false;
 		if (m->status == 100 && !o->expects_continue)
 			return true;
@@ -412,7 +415,7 @@ origin_progress(const struct origin *o)
 const char *
 origin_rule(const struct origin *o)
 {
-	return o->parser.rule;
+	return o->rule != NULL ? o->rule : o->parser.rule;
 }
 
 static bool

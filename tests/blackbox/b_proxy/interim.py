@@ -87,17 +87,37 @@ def test_a_flood_of_interim_answers_ends():
         assert w.last()["end"] == "bad_response"
 
 
+# RFC 9110 6.5.1: framing, routing, authentication, and what is about one hop.
+BARRED = ["Transfer-Encoding: chunked", "Content-Length: 3", "Host: evil", "Authorization: evil", "Cookie: a=b",
+          "Set-Cookie: a=b", "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Proto: https", "X-Real-IP: 1.1.1.1",
+          "Forwarded: for=1.1.1.1", "Connection: close", "Keep-Alive: timeout=1", "Proxy-Connection: close",
+          "Proxy-Authorization: x", "Proxy-Authenticate: x", "TE: trailers", "Trailer: X", "Upgrade: h2c",
+          "HTTP2-Settings: x", "Expect: 100-continue", "Content-Type: text/html", "Content-Encoding: gzip",
+          "Content-Range: bytes 0-1/2", "Range: bytes=0-1", "Cache-Control: no-store", "If-Match: x", "Via: 1.1 evil"]
+
+
 def test_trailers_both_ways():
+    """Kept, but for those that would come too late to be judged."""
     def handler(c, r):
         c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
-               b"X-Sum: 1\r\nContent-Length: 9\r\nSet-Cookie: a=b\r\nHost: x\r\n\r\n")
+               b"X-Sum: 1\r\n" + "".join(f"{x}\r\n" for x in BARRED).encode() + b"Server-Timing:  a;dur=1 \r\n\r\n")
     o = Origin(handler)
     with Weir(conf(), o) as w:
         r = raw(w, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
-                   b"X-In: 2\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\nHost: evil\r\n"
-                   b"Authorization: evil\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n")
-        assert r.complete and r.trailers == [("X-Sum", "1")], r.trailers
-        assert o.requests[0].trailers == [("X-In", "2")], o.requests[0].trailers
+                   b"X-In: 2\r\n" + "".join(f"{x}\r\n{x.lower()}\r\n" for x in BARRED).encode() +
+                   b"X_Sum: 3\r\nX-Empty:\r\n\r\n")
+        assert r.complete and r.trailers == [("X-Sum", "1"), ("Server-Timing", "a;dur=1")], r.trailers
+        assert o.requests[0].trailers == [("X-In", "2"), ("X-Empty", "")], o.requests[0].trailers
+
+
+def test_trailers_for_who_cannot_have_them():
+    def handler(c, r):
+        c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
+    o = Origin(handler)
+    with Weir(conf(), o) as w:
+        c = Client(w)
+        c.request(version="1.0")
+        assert c.recv_all().endswith(b"\r\n\r\nabc")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,16 @@ from harness import *  # noqa: E402,F403
 H = b"HTTP/1.1 200 OK\r\n"
 WRONG = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nWRONG"
 
+
+
+def rule_of_line(v):
+    if b"\x00" in v or b"\x0b" in v:
+        return "control_byte"
+    if b"\r" in v:
+        return "bare_cr"
+    return "bad_version" if re.match(rb"HTTP/[0-9]\.[0-9] ", v) and not v.startswith(b"HTTP/1.1") else "bad_status_line"
+
+
 BAD = [
     ("length and chunked", H + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "length_and_chunked"),
     ("two equal lengths", H + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", "two_content_lengths"),
@@ -24,12 +34,13 @@ BAD = [
     b"3, 3", b"3,3", b"+3", b"-3", b"0x3", b"3a", b"", b"3 3", b"18446744073709551616", b"9223372036854775808")
 ] + [("coding " + repr(v), H + b"Transfer-Encoding: " + v + b"\r\n\r\n0\r\n\r\n", "bad_transfer_encoding") for v in (
     b"gzip", b"gzip, chunked", b"chunked, chunked", b"identity", b"", b"chunked;q=1", b"chunked, gzip")
-] + [("status line " + repr(v), v + b"\r\nContent-Length: 3\r\n\r\nabc", None) for v in (
+] + [("status line " + repr(v), v + b"\r\nContent-Length: 3\r\n\r\nabc", rule_of_line(v)) for v in (
     b"HTTP/1.1 2000 OK", b"HTTP/1.1 20 OK", b"HTTP/1.1 099 OK", b"HTTP/1.1 000 OK", b"HTTP/1.1 20x OK",
     b"HTTP/1.1  200 OK", b"HTTP/1.1\t200 OK", b"HTTP/1.1 200\tOK", b" HTTP/1.1 200 OK", b"HTTP/2.0 200 OK",
     b"HTTP/1.2 200 OK", b"HTTP/0.9 200 OK", b"http/1.1 200 OK", b"ICY 200 OK", b"XHTTP/1.1 200 OK", b"200 OK",
     b"HTTP/1.1 -200 OK", b"HTTP/1.1 200OK", b"HTTP/1.1", b"HTTP/1.1 ", b"HTTP/11 200 OK", b"HTTP/1.1 999 X",
-    b"HTTP/1.1 600 X", b"<html>", b"", b"HTTP/1.1 200 O\x00K", b"HTTP/1.1 200 O\rK")
+    b"HTTP/1.1 600 X", b"<html>", b"", b"HTTP/1.1 200 O\x00K", b"HTTP/1.1 200 O\rK", b"HTTP/1.1x200 OK",
+    b"HTTP/1.1 200xOK", b"HTTP/1.1 2 0 OK", b"HTTP/1.1 +20 OK", b"HTTP/01.1 200 OK", b"HTTP/1.1\x0b200 OK")
 ] + [
     ("bare CR in a value", H + b"X: a\rb\r\nContent-Length: 3\r\n\r\nabc", "bare_cr"),
     ("bare LF lines", b"HTTP/1.1 200 OK\nContent-Length: 3\n\nabc", "bare_lf"),
@@ -46,25 +57,37 @@ BAD = [
     ("head too long", H + b"X: " + b"a" * 70000 + b"\r\nContent-Length: 3\r\n\r\nabc", "head_too_large"),
     ("head without end", H + b"X: " + b"a" * 200000, "head_too_large"),
     ("many fields", H + b"X: y\r\n" * 201 + b"Content-Length: 3\r\n\r\nabc", "too_many_fields"),
-    ("101 nobody asked for", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nabc", ""),
-    ("a flood of 1xx", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000 + H + b"Content-Length: 3\r\n\r\nabc", ""),
+    ("101 nobody asked for", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nabc",
+     "unasked_upgrade"),
+    ("a flood of 1xx", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000 + H + b"Content-Length: 3\r\n\r\nabc",
+     "too_many_interim_answers"),
     ("bad interim answer", b"HTTP/1.1 103 Early\nX: y\r\n\r\n" + H + b"Content-Length: 3\r\n\r\nabc", "bare_lf"),
-    ("a request", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", None),
+    ("a request", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "bad_status_line"),
     ("nothing that ends", b"HTTP/1.1 200", None),
 ]
 
 CH = H + b"Transfer-Encoding: chunked\r\n\r\n"
 # The head is good and may have gone; then the answer is cut.
-CUT = [("chunk size " + repr(v), CH + b"2\r\nok\r\n" + v + b"\r\nabc\r\n0\r\n\r\n") for v in (
-    b"+3", b"-3", b"0x3", b" 3", b"3 ", b"", b"g", b"3\x00", b"10000000000000003", b"ffffffffffffffff")] + [
-    ("chunk line ended by LF", CH + b"3\nabc\r\n0\r\n\r\n"),
-    ("extension ended by LF", CH + b"3;x\nabc\r\n0\r\n\r\n"),
-    ("data ended by XX", CH + b"3\r\nabcXX0\r\n\r\n"),
-    ("data ended by LF", CH + b"3\r\nabc\n0\r\n\r\n"),
-    ("a chunk that lies: longer", CH + b"3\r\nabcd\r\n0\r\n\r\n"),
-    ("trailer with a bare LF", CH + b"3\r\nabc\r\n0\r\nX: y\n\r\n"),
-    ("trailer folded", CH + b"3\r\nabc\r\n0\r\nX: y\r\n z\r\n\r\n"),
-    ("long extension", CH + b"3;" + b"x" * 5000 + b"\r\nabc\r\n0\r\n\r\n"),
+CUT = [("chunk size " + repr(v), CH + b"2\r\nok\r\n" + v + b"\r\nabc\r\n0\r\n\r\n", "bad_chunk_size") for v in (
+    b"+3", b"-3", b"0x3", b" 3", b"3 ", b"", b"g", b"3\x00", b"10000000000000003", b"ffffffffffffffff",
+    b"8000000000000000", b"3\t;x")] + [
+    ("chunk line ended by LF", CH + b"3\nabc\r\n0\r\n\r\n", "bare_lf"),
+    ("chunk line ended by CR", CH + b"3\rabc\r\n0\r\n\r\n", "bare_cr"),
+    ("extension ended by LF", CH + b"3;x\nabc\r\n0\r\n\r\n", "bare_lf"),
+    ("extension with a NUL", CH + b"3;\x00\r\nabc\r\n0\r\n\r\n", "control_byte"),
+    ("data ended by XX", CH + b"3\r\nabcXX0\r\n\r\n", "bad_chunk_end"),
+    ("data ended by LF", CH + b"3\r\nabc\n0\r\n\r\n", "bad_chunk_end"),
+    ("a chunk that lies: longer", CH + b"3\r\nabcd\r\n0\r\n\r\n", "bad_chunk_end"),
+    ("a chunk that lies: shorter", CH + b"3\r\nab\r\n0\r\n\r\n", "bad_chunk_end"),
+    ("the last line ended by LF", CH + b"3\r\nabc\r\n0\n\r\n", "bare_lf"),
+    ("trailer with a bare LF", CH + b"3\r\nabc\r\n0\r\nX: y\n\r\n", "bare_lf"),
+    ("trailer folded", CH + b"3\r\nabc\r\n0\r\nX: y\r\n z\r\n\r\n", "obs_fold"),
+    ("trailer without a colon", CH + b"3\r\nabc\r\n0\r\nX\r\n\r\n", "no_colon"),
+    ("many trailers", CH + b"0\r\n" + b"X: y\r\n" * 201 + b"\r\n", "bad_trailer"),
+    ("large trailers", CH + b"0\r\nX: " + b"y" * 70000 + b"\r\n\r\n", "bad_trailer"),
+    ("long extension", CH + b"3;" + b"x" * 5000 + b"\r\nabc\r\n0\r\n\r\n", "chunk_extension_too_long"),
+    ("many short extensions", CH + b"1;xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\na\r\n" * 200 + b"0\r\n\r\n",
+     "chunk_extension_too_long"),
 ]
 
 
@@ -134,11 +157,7 @@ def test_bad_heads():
             return "end"
         if b"WRONG" in r.body or b"abc" in r.body:
             return "leak"
-        if rule and line.get("rule") != rule:
-            return f"rule, wanted {rule}"
-        if rule is None and not line.get("rule"):
-            return "no rule"
-        return None
+        return None if line.get("rule") == rule else f"rule, wanted {rule}"
     run(BAD, judge)
 
 
@@ -154,7 +173,7 @@ def test_bad_chunks():
             return "looks whole"
         if line["end"] not in ("body_cut", "bad_response"):
             return "end"
-        return None
+        return None if line.get("rule") == case[2] else f"rule, wanted {case[2]}"
     run(CUT, judge)
 
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { WIDTH = 78 };
+enum { WIDTH = 78, LONG = 40 };
 
 /* A word, with what roff would read otherwise escaped. */
 static size_t
@@ -23,6 +23,9 @@ put_word(FILE *out, struct str word, bool first)
 		else {
 			fputc(word.p[i], out);
 			width++;
+			/* Where a long one may be broken. */
+			if (word.p[i] == ':' && word.len > LONG)
+				width += (size_t)fprintf(out, "\\:");
 		}
 	return width;
 }

@@ -22,7 +22,7 @@ static const struct {
 	V("request_uri", TEMPLATE_REQUEST_URI, "the path and the query, as they were sent"),
 	V("path", TEMPLATE_PATH, "the path alone"),
 	V("query", TEMPLATE_QUERY, "what stands behind the question mark"),
-	V("scheme", TEMPLATE_SCHEME, "http or https"),
+	V("scheme", TEMPLATE_SCHEME, "the scheme, http or https"),
 	V("method", TEMPLATE_METHOD, "the method"),
 	V("request_id", TEMPLATE_REQUEST_ID, "what X-Request-Id says to the server"),
 	V("server", TEMPLATE_SERVER, "the address of the chosen server; empty before there is one"),

@@ -79,7 +79,9 @@ def test_backups_have_slots_too():
     up = "servers: [{address: $O1, max_inflight: 1}, {address: $O2, max_inflight: 1, backup: true}]"
     with Weir(conf(up=up), a, b) as w:
         c = [ask_and_wait(w, f"/{i}") for i in range(3)]
-        assert (a.targets(), b.targets()) == (["/0"], ["/1"])
+        assert (a.wait().target, b.wait().target) == ("/0", "/1")
+        steady(lambda: len(a.requests) + len(b.requests))
+        assert (len(a.requests), len(b.requests)) == (1, 1)
         b.release("/1")
         assert b.wait(2).target == "/2"
         a.release_all(), b.release_all()
@@ -226,20 +228,21 @@ def test_timeout():
 
 
 def test_retry_after_follows_the_rate():
-    """One at a time, each held for at least 0.4 s: with eleven ahead at least five seconds."""
-    def handler(c, r):
-        time.sleep(0.4)
-        c.answer("x")
-    o = Origin(handler)
+    """One at a time, each for at least 0.4 s: one more behind eleven has at least five seconds to go."""
+    o = Held()
     with Weir(slots(1, up="queue: {size: 11, timeout: 300s}"), o) as w:
-        for _ in range(2):
-            get(w)
-        c = [ask_and_wait(w) for _ in range(12)]
+        for i in range(2):
+            c = ask_and_wait(w, f"/{i}")
+            o.wait(i + 1)
+            time.sleep(0.4)
+            o.release(f"/{i}")
+            c.recv_response()
+        c = [ask_and_wait(w, "/x") for _ in range(12)]
         r = int(get(w).get("Retry-After"))
-        took = max(x["total_ms"] - x["queue_ms"] for x in w.log(3) if x["status"] == 200) / 1000
+        took = max(x["total_ms"] for x in w.log(3) if x["status"] == 200) / 1000
         assert 5 <= r <= 12 * took + 2, (r, took)
-        for x in c:
-            x.close()
+        o.release_all()
+        assert [x.recv_response().status for x in c] == [200] * 12
 
 
 def test_total_timeout_in_line():

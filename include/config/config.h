@@ -76,7 +76,7 @@ struct server_conf {
 	unsigned       weight;		/* thousandths: 1.2 is 1200; 1..1000000 */
 	bool           backup;
 	bool           down;
-	unsigned       max_inflight;	/* exchanges at a time, over all upstreams; 0: no limit */
+	unsigned       max_inflight;	/* exchanges at a time; 0: no limit */
 	unsigned       max_fails;	/* 0: never ejected; the upstream's unless set here */
 	msec           fail_timeout;
 };

@@ -47,6 +47,7 @@ struct backend {
 	struct address address;		/* own memory; sa valid when is_resolved */
 	bool           is_resolved;
 	unsigned       inflight;	/* exchanges that were given this server */
+	unsigned       slots;		/* of these, of pools that limit it (pool.h) */
 	/* passive health */
 	msec           fails[BACKEND_MAX_FAILS];	/* times of the last failures, a ring */
 	unsigned       fails_at, n_fails;

@@ -34,6 +34,7 @@ struct member {
 	int64_t                   current;	/* smooth round robin */
 	uint64_t                  seed;		/* hash of the identity, for rendezvous */
 	unsigned                  limit;	/* max_inflight of the newest configuration; 0: none */
+	unsigned                  inflight;	/* exchanges of this pool; slots of the backend under a limit */
 	struct backend_watch      watch;
 };
 
@@ -88,8 +89,9 @@ enum pool_answer {
  * member is ejected fails open to the one whose ejection ends first (never to one that is configured
  * down), when it has room.  Given one, marks it in pick->tried and counts it in flight.
  *
- * Room: a server's exchanges in flight are counted over all pools that name it, in every generation;
- * each pool compares with its own max_inflight, the newest generation's.
+ * Room: exchanges in flight are counted over all pools that limit the server, in every generation, and
+ * each pool compares with its own max_inflight, the newest generation's.  A pool that does not limit
+ * it takes no slots: what is cheap can pass by what waits, through an upstream of its own.
  */
 enum pool_answer pool_pick(struct pool *, struct pick *, struct attempt *);
 /* Whether pool_pick would give a server to who has tried none. */

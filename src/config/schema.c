@@ -1153,7 +1153,7 @@ static const struct row server_rows[] = {
 	  .help = "serves only when no other can" },
 	{ "down", &type_bool, offsetof(struct server_conf, down), "false", .help = "gets no requests" },
 	{ "max_inflight", &type_number, offsetof(struct server_conf, max_inflight), "0", 0, 1000000,
-	  .help = "requests it gets at a time, from all upstreams; more wait in line; 0 is no limit" },
+	  .help = "requests it gets at a time; more wait in line; 0 is no limit" },
 	{ "max_fails", &type_number, offsetof(struct server_conf, max_fails), NULL, 0, 64,
 	  .help = "the upstream's unless given", .optional = true, .example = "2" },
 	{ "fail_timeout", &type_msec, offsetof(struct server_conf, fail_timeout), NULL, 1, HOUR,

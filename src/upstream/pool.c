@@ -75,6 +75,17 @@ member_with(const struct pool *pool, const struct backend *b)
 	return NULL;
 }
 
+/* What is under way takes slots from now on, or does no longer. */
+static void
+set_limit(struct member *m, unsigned limit)
+{
+	if (m->limit == 0 && limit > 0)
+		m->backend->slots += m->inflight;
+	else if (m->limit > 0 && limit == 0)
+		m->backend->slots -= m->inflight;
+	m->limit = limit;
+}
+
 /* Else the old ones, held to a lower number than the new, would wait for ever. */
 void
 pool_adopt(struct pool *pool)
@@ -87,7 +98,7 @@ pool_adopt(struct pool *pool)
 		for (i = 0; i < other->n_members; i++) {
 			m = member_with(pool, other->members[i].backend);
 			if (m != NULL)
-				other->members[i].limit = m->limit;
+				set_limit(&other->members[i], m->limit);
 		}
 	line_changed(pool->line);
 }
@@ -110,7 +121,7 @@ pool_fini(struct pool *pool)
 static bool
 is_full(const struct member *m)
 {
-	return m->limit > 0 && m->backend->inflight >= m->limit;
+	return m->limit > 0 && m->backend->slots >= m->limit;
 }
 
 /*
@@ -213,6 +224,9 @@ pool_pick(struct pool *pool, struct pick *pick, struct attempt *a)
 	a->since_us = clock_now_us();
 	backend_begin(a->backend, pick->now, &a->is_trial);
 	pool->inflight++;
+	a->member->inflight++;
+	if (a->member->limit > 0)
+		a->backend->slots++;
 	return POOL_GIVEN;
 }
 
@@ -272,6 +286,9 @@ attempt_done(struct attempt *a)
 		return;
 	line_took(a->pool->line, clock_now_us() - a->since_us);
 	a->pool->inflight--;
+	a->member->inflight--;
+	if (a->member->limit > 0)
+		a->backend->slots--;
 	backend_done(a->backend, a->is_trial);
 	backend_unref(a->backend);
 	memset(a, 0, sizeof(*a));

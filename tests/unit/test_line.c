@@ -395,6 +395,8 @@ test_fail_open(void **state)
 	assert_int_equal(server_of(4), 0);
 	assert_true(ones[4].attempt.is_open);
 	assert_int_equal(turn(), -1);
+	/* Both are full now, and all are out: that is no reason to give up. */
+	assert_int_equal(ask(6, 0, "a"), LINE_WAIT);
 	done(4);
 	assert_int_equal(turn(), 5);
 }
@@ -485,6 +487,30 @@ test_shared_server(void **state)
 		on = turn();
 		assert_int_equal(on, i % 2 == 0 ? 10 + i / 2 : 20 + i / 2);
 	}
+}
+
+/* An upstream without a limit neither waits nor takes slots; with one from now on, it does. */
+static void
+test_unlimited_beside(void **state)
+{
+	(void)state;
+	make(0, "up", 0, 1, 1);
+	make(1, "pages", 0, 1, 0);
+	assert_int_equal(ask(0, 1, "a"), LINE_GIVEN);
+	assert_int_equal(ask(1, 1, "a"), LINE_GIVEN);
+	assert_int_equal(ask(2, 0, "a"), LINE_GIVEN);
+	assert_int_equal(ask(3, 1, "a"), LINE_GIVEN);
+	assert_int_equal(ask(4, 0, "a"), LINE_WAIT);
+	make(2, "pages", 0, 1, 2);
+	assert_int_equal(pools[0].members[0].backend->slots, 4);
+	done(2);
+	assert_int_equal(turn(), -1);
+	done(0);
+	done(1);
+	assert_int_equal(turn(), -1);
+	done(3);
+	assert_int_equal(turn(), 4);
+	assert_int_equal(pools[0].members[0].backend->slots, 1);
 }
 
 /* --- the rate ---------------------------------------------------------------------------------------- */
@@ -593,7 +619,8 @@ main(void)
 		CASE(test_tried), CASE(test_tried_in_lockstep), CASE(test_all_tried),
 		CASE(test_backups), CASE(test_sticky), CASE(test_ejection_ends), CASE(test_trial),
 		CASE(test_fail_open), CASE(test_one_line_over_generations), CASE(test_new_limit),
-		CASE(test_new_servers), CASE(test_shared_server), CASE(test_retry_after),
+		CASE(test_new_servers), CASE(test_shared_server),
+		CASE(test_unlimited_beside), CASE(test_retry_after),
 		CASE(test_storm),
 	};
 

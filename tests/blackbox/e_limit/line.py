@@ -74,6 +74,21 @@ def test_requests_of_all_upstreams_count():
         assert o.targets() == ["/0", "/1", "/x/1", "/2", "/x/2", "/3"], o.targets()
 
 
+def test_an_upstream_without_a_limit_passes_by():
+    o = Held()
+    text = conf(up="servers: [{address: $O1, max_inflight: 1}]",
+                routes="[{path: /, methods: [POST], upstream: up}, {path: /, upstream: pages}]").replace(
+        "routes:", "  pages: {servers: [$O1]}\nroutes:", 1)
+    with Weir(text, o) as w:
+        c = [ask_and_wait(w, t, "POST", body=b"x") for t in ("/0", "/1")]
+        c += [ask_and_wait(w, f"/page/{i}") for i in range(3)]
+        o.wait(4)
+        o.release("/0")
+        assert o.wait(5).target == "/1", "pages hold no slot"
+        o.release_all()
+        assert [x.recv_response().status for x in c] == [200] * 5
+
+
 def test_backups_have_slots_too():
     a, b = Held("a"), Held("b")
     up = "servers: [{address: $O1, max_inflight: 1}, {address: $O2, max_inflight: 1, backup: true}]"

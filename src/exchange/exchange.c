@@ -678,6 +678,7 @@ exchange_fail(struct exchange *x, enum end why)
 	check(x->magic == EXCHANGE_MAGIC);
 	if (x->is_ended)
 		return;
+	leave_line(x, why);
 	if ((why == END_BAD_RESPONSE || why == END_BODY_CUT) && x->origin != NULL &&
 	    origin_rule(x->origin) != NULL)
 		x->refusal.rule = origin_rule(x->origin);
@@ -911,6 +912,7 @@ exchange_refresh(const struct exchange *of, struct cache_entry *stale)
 	x->wall_us = clock_wall_us();
 	x->touched = clock_now();
 	deadline_init(&x->deadline, x->world->loop, on_deadline, x);
+	place_init(&x->place, on_turn, x);
 	TAILQ_INSERT_TAIL(&x->world->live, x, entry);
 	x->world->n_live++;
 	cached_begin_refresh(x, of, stale);
@@ -1013,6 +1015,9 @@ lose_client(struct exchange *x, enum end why)
 		return;
 	}
 	x->abandoned = why;
+	/* A server may still be to be told of it, by a text that goes with the client's connection. */
+	x->facts.peer_ip = keep_text(x, x->facts.peer_ip);
+	x->facts.client_ip = keep_text(x, x->facts.client_ip);
 	cached_client_gone(x);
 	relay_front_drained(x);
 	exchange_arm(x);

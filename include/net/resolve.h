@@ -7,8 +7,9 @@
 
 struct address;
 
-/* Fills in sa and len of a name's address: the first one the system prefers.  Blocks for as long as
- * the system's resolver may (resolv.conf(5)).  False with *why when it does not resolve. */
+/* Fills in sa and len of a name's address: of those the system found the first of IPv4, else the first.
+ * Blocks for as long as the system's resolver may (resolv.conf(5)).  False with *why when it does not
+ * resolve. */
 bool resolve_address(struct address *, const char **why);
 
 #endif

@@ -11,7 +11,7 @@
 bool
 resolve_address(struct address *a, const char **why)
 {
-	struct addrinfo hints, *list = NULL;
+	struct addrinfo hints, *list = NULL, *best;
 	char host[256], port[8];
 	int error;
 
@@ -25,8 +25,13 @@ resolve_address(struct address *a, const char **why)
 		*why = gai_strerror(error);
 		return false;
 	}
-	memcpy(&a->sa, list->ai_addr, list->ai_addrlen);
-	a->len = list->ai_addrlen;
+	/* One address is taken, and "localhost" is ::1 first where most instances listen on 127.0.0.1. */
+	for (best = list; best != NULL && best->ai_family != AF_INET; best = best->ai_next)
+		;
+	if (best == NULL)
+		best = list;
+	memcpy(&a->sa, best->ai_addr, best->ai_addrlen);
+	a->len = best->ai_addrlen;
 	freeaddrinfo(list);
 	return true;
 }

@@ -225,11 +225,13 @@ look_at(struct cached *c, struct cache_entry *e)
 	bool follows = cache_entry_state(e) == CACHE_LIVE;
 
 	/* With stale: updating nobody waits for a refresh, the first as little as the others. */
-	if (!follows && s.verdict == CACHE_REVALIDATE && s.while_updating)
+	if (!follows && s.verdict == CACHE_REVALIDATE && s.while_updating &&
+	    (c->plan.may_store || cache_entry_is_refreshing(e)))
 		s.verdict = CACHE_STALE_WHILE_REVALIDATE;
 	switch (s.verdict) {
 	case CACHE_STALE_WHILE_REVALIDATE:
-		if (!cache_entry_is_refreshing(e))
+		/* The answer to a HEAD or a range would refresh nothing. */
+		if (c->plan.may_store && !cache_entry_is_refreshing(e))
 			exchange_refresh(x, e);
 		/* fallthrough */
 	case CACHE_FRESH:
@@ -564,13 +566,15 @@ refresh(struct cached *c, const struct message *fresh)
 	struct cache_times t = times_of(c);
 	struct message *merged;
 	struct freshness f;
-	struct str vary;
+	struct str was, vary;
 
 	if (!cache_policy_is_refreshed_by(cache_entry_head(c->stale), fresh))
 		return false;
 	merged = cache_policy_merge(scratch, cache_entry_head(c->stale), fresh, clock_http_date());
 	f = cache_policy_store(conf_of(x), &c->plan, merged, &t);
-	if (!cache_key_vary(scratch, x->route, merged, &vary))
+	/* What varies otherwise than was thought may have been given to others than it was for. */
+	if (!cache_key_vary(scratch, x->route, cache_entry_head(c->stale), &was) ||
+	    !cache_key_vary(scratch, x->route, merged, &vary) || !str_eq(was, vary))
 		f.storable = false;
 	c->is_refreshed = true;
 	c->status.stored = f.storable;

@@ -153,6 +153,21 @@ def test_updating_serves_everybody_at_once():
         eventually(lambda: "refresh" in [x.get("cache") for x in w.log()])
 
 
+def test_a_head_or_a_range_refreshes_nothing():
+    s = Server()
+    with weir(s.origin, stale="stale: [updating]") as w:
+        assert get(w).body == b"version 1"
+        eventually(lambda: get(w, headers=[("Cache-Control", "only-if-cached, max-age=1000")]).status == 504)
+        s.version, had = 2, len(s.origin.requests)
+        # Asked by itself, once; no request goes on behind it.
+        assert get(w, headers=[("Range", "bytes=0-3")]).body in (b"vers", b"version 2")
+        assert get(w, method="HEAD").status == 200
+        assert [r.method for r in s.origin.requests[had:]] == ["GET", "HEAD"]
+        eventually(lambda: get(w).body == b"version 2")
+        assert [r.method for r in s.origin.requests[had:]] == ["GET", "HEAD", "GET"]
+        eventually(lambda: [x.get("cache") for x in w.log()].count("refresh") == 1)
+
+
 def test_stale_while_revalidate_of_the_answer():
     s = Server(lives="1, stale-while-revalidate=600")
     with weir(s.origin, stale="stale: []") as w:

@@ -163,6 +163,7 @@ def test_a_head_or_a_range_refreshes_nothing():
         assert get(w, headers=[("Range", "bytes=0-3")]).body in (b"vers", b"version 2")
         assert get(w, method="HEAD").status == 200
         assert [r.method for r in s.origin.requests[had:]] == ["GET", "HEAD"]
+        s.lives = 1000
         eventually(lambda: get(w).body == b"version 2")
         assert [r.method for r in s.origin.requests[had:]] == ["GET", "HEAD", "GET"]
         eventually(lambda: [x.get("cache") for x in w.log()].count("refresh") == 1)

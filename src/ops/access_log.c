@@ -283,6 +283,24 @@ find_row(struct str name)
 	return NULL;
 }
 
+/* "$name", "${name}" or "$$" at the head of f: its length, 0 when it is none; no name: a dollar. */
+static size_t
+take_name(struct str f, struct str *name)
+{
+	bool braced = f.len > 1 && f.p[1] == '{';
+	size_t from = braced ? 2 : 1, i = from;
+
+	*name = STR_NONE;
+	if (f.len > 1 && f.p[1] == '$')
+		return 2;
+	while (i < f.len && is_name_byte(f.p[i]))
+		i++;
+	*name = str_make(f.p + from, i - from);
+	if (name->len == 0 || (braced && (i == f.len || f.p[i] != '}')))
+		return 0;
+	return i + braced;
+}
+
 static const char *
 unknown(struct arena *arena, struct str name)
 {
@@ -295,35 +313,48 @@ unknown(struct arena *arena, struct str name)
 	    STR_ARG(suggest_name(arena, name, names, N_ROWS))).p;
 }
 
+/* One part off the head of a format; 0 with *why when there is none. */
+static size_t
+compile_part(struct arena *arena, struct str f, struct part *p, const char **why)
+{
+	ptrdiff_t next = str_find(f, '$');
+	struct str name;
+	size_t len;
+
+	p->row = NULL;
+	if (next != 0) {
+		p->literal = str_first(f, next < 0 ? f.len : (size_t)next);
+		return p->literal.len;
+	}
+	len = take_name(f, &name);
+	if (len == 0) {
+		*why = "a $ without a name: write $name or ${name}, and $$ for a dollar sign";
+		return 0;
+	}
+	p->literal = str_first(f, 1);
+	if (name.len == 0)
+		return len;
+	p->row = find_row(name);
+	if (p->row != NULL)
+		return len;
+	*why = unknown(arena, name);
+	return 0;
+}
+
 /* Splits a format at its $fields; false with *why when one is unknown or there are too many parts. */
 static bool
 compile(struct arena *arena, struct str f, struct part *parts, size_t *n, const char **why)
 {
-	size_t i;
+	size_t len;
 
-	for (*n = 0; f.len > 0; ++*n) {
-		struct part *p = &parts[*n];
-
+	for (*n = 0; f.len > 0; ++*n, f = str_from(f, len)) {
 		if (*n == PARTS_MAX) {
 			*why = "the format has too many parts";
 			return false;
 		}
-		p->row = NULL;
-		if (f.p[0] != '$') {
-			ptrdiff_t next = str_find(f, '$');
-
-			p->literal = str_first(f, next < 0 ? f.len : (size_t)next);
-			f = str_from(f, p->literal.len);
-			continue;
-		}
-		for (i = 1; i < f.len && is_name_byte(f.p[i]); i++)
-			;
-		p->row = find_row(str_make(f.p + 1, i - 1));
-		if (p->row == NULL) {
-			*why = unknown(arena, str_make(f.p + 1, i - 1));
+		len = compile_part(arena, f, &parts[*n], why);
+		if (len == 0)
 			return false;
-		}
-		f = str_from(f, i);
 	}
 	return true;
 }

@@ -26,4 +26,10 @@ pages=$(grep '^\.\(It \)\{0,1\}Fl\|^\.It.*Fl Fl' src/daemon/weir.8 | grep -o 'Fl
 # Whether the other page is installed is no matter of ours.
 said=$(mandoc -T lint src/daemon/weir.8 src/config/weir.yaml.5 2>&1 | grep -v 'referenced manual not found\|outdated mandoc.db')
 [ -z "$said" ] || { echo "$said"; bad=1; }
+# The other reader of such pages, where it is there; it wants one page at a time.
+for page in src/daemon/weir.8 src/config/weir.yaml.5; do
+	command -v groff >/dev/null || break
+	said=$(groff -ww -z -mdoc -Tutf8 "$page" 2>&1)
+	[ -z "$said" ] || { echo "$said"; bad=1; }
+done
 exit $bad

@@ -65,6 +65,9 @@ def test_own_format():
     with Weir(text, Origin()) as w:
         get(w, "/a")
         eventually(lambda: w.lines() == ["200 GET /a ok 6"], what=w.lines)
+    with Weir(conf().replace("format: json", "format: '$$status=${status}s $$tries$$'"), Origin()) as w:
+        get(w, "/a")
+        eventually(lambda: w.lines() == ["$status=200s $tries$"], what=w.lines)
 
 
 def test_off():

@@ -2121,7 +2121,8 @@ parse_route(struct reading *r, const struct row *row, const struct node *n, void
 		complain_key(r, node_find(n, "cache"), STR("cache"), "only answers of an upstream are kept");
 	if (route->name.len == 0)
 		route->name = route->path;
-	if (r->n_errors == errors && route->cache != NULL)
+	/* Of a file that is good so far: in another what it names may not be there. */
+	if (r->n_errors == 0 && route->cache != NULL)
 		route->cache_identity = cache_identity(r, row->rows, route);
 	return r->n_errors == errors;
 }

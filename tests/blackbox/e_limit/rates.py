@@ -168,6 +168,28 @@ def test_what_is_refused_before_is_not_charged():
         assert get(w).status == 429
 
 
+def test_the_shipped_file():
+    """Twenty-one pass at once, ten a second follow, the rest is answered 503; /healthz is free."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "conf",
+                           "weir.yaml"), encoding="utf-8") as f:
+        text = f.read().replace("listen: [80]", 'listen: ["127.0.0.1:$PORT"]')
+    for i in range(1, 5):
+        text = text.replace(f"127.0.0.1:800{i}", f"$O{i}")
+    text = text.replace("access_log: {path: stdout, format: json}\n", LOG)
+    with Weir(text, *[Origin() for _ in range(4)]) as w:
+        c = Client(w)
+        began = time.monotonic()
+        c.send(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        answers = [c.recv_response() for _ in range(100)]
+        most = 21 + int(10 * (time.monotonic() - began)) + 1
+        passed = [r for r in answers if r.status == 200]
+        refused = [r for r in answers if r.status == 503]
+        assert [r.status for r in answers[:21]] == [200] * 21, answers[:21]
+        assert 21 <= len(passed) <= most and len(passed) + len(refused) == 100, (len(passed), most)
+        assert all(r.get("Retry-After") == "1" for r in refused), refused
+        assert all(get(w, "/healthz").status == 200 for _ in range(50))
+
+
 # --- who counts as one ----------------------------------------------------------------------------
 
 def test_client_addresses():

@@ -161,9 +161,11 @@ fuzz: need-fuzz		## every fuzz target for FUZZ_SECONDS (60) each; T=h1 for one
 	@$(MAKE) --no-print-directory FUZZ=1 fuzzers
 	@sh tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS) $(T)
 
-bench-micro: need-build	## what a cache key costs
-	@$(MAKE) --no-print-directory $(B)/micro_key
-	@$(B)/micro_key
+MICRO	:= $(patsubst bench/%.c,$(B)/%,$(wildcard bench/micro_*.c))
+
+bench-micro: need-build	## what single parts cost: cache keys, limits
+	@$(MAKE) --no-print-directory $(MICRO)
+	@for m in $(MICRO); do $$m || exit 1; done
 
 $(B)/micro_%: bench/micro_%.c $(B)/libweir.a
 	@mkdir -p $(@D)

@@ -51,6 +51,7 @@ struct limit_rule {
 	const struct limit_conf *conf;
 	struct limit_zone       *zone;		/* counted */
 	int64_t                  interval;	/* nanoseconds from one to the next; 0: no rate */
+	struct str               policy;	/* its items of RateLimit-Policy; own memory */
 };
 
 /* What one request asks of one limit. */
@@ -99,7 +100,9 @@ struct str limit_policy_text(const struct limit_claim *, size_t n, struct arena 
 struct str limit_state_text(const struct limit_claim *, size_t n, bool refused, int64_t now,
     struct arena *);
 
-/* For limit_fields.c: how many more would pass now, and how many are in flight. */
+/* Between limit.c and limit_fields.c: a rule's policy, to be freed; how many more would pass now, and
+ * how many are in flight. */
+struct str limit_policy_make(const struct limit_conf *);
 unsigned limit_left(const struct limit_claim *, int64_t now, int64_t *until_next);
 unsigned limit_in_flight(const struct limit_claim *);
 

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
+#include "exchange/world.h"
 #include "http/message.h"
 #include "policy/limit.h"
 
@@ -63,17 +64,18 @@ add(struct message *m, enum field_id id, struct str value)
 void
 admit_fields(struct exchange *x, struct message *m)
 {
+	struct arena *scratch = x->world->scratch;
 	bool refused;
 
 	if (x->verdict == NULL)
 		return;
 	refused = x->verdict->word == LIMIT_REFUSED;
 	if (refused)
-		add(m, FIELD_RETRY_AFTER, arena_printf(m->arena, "%lld",
+		add(m, FIELD_RETRY_AFTER, arena_printf(scratch, "%lld",
 		    (long long)limit_seconds(x->verdict->wait)));
-	add(m, FIELD_RATELIMIT_POLICY, limit_policy_text(x->claims, x->n_claims, m->arena));
+	add(m, FIELD_RATELIMIT_POLICY, limit_policy_text(x->claims, x->n_claims, scratch));
 	add(m, FIELD_RATELIMIT, limit_state_text(x->claims, x->n_claims, refused, now_ns(),
-	    m->arena));
+	    scratch));
 }
 
 void

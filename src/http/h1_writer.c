@@ -46,12 +46,41 @@ put(char *p, struct str s)
 	return p + s.len;
 }
 
+/* Not 0 when one of eight bytes is less than 14: CR, LF, NUL, or what is as rare. */
+static inline uint64_t
+low_bytes(const char *p)
+{
+	const uint64_t each = 0x0101010101010101ULL;
+	uint64_t bytes;
+
+	memcpy(&bytes, p, sizeof(bytes));
+	return (bytes - each * 14) & ~bytes & each * 0x80;
+}
+
+/* Eight bytes a step: every byte of every head passes here. */
+static bool
+is_clean(struct str s)
+{
+	uint64_t low = 0;
+	size_t i;
+
+	for (i = 0; i + 8 <= s.len; i += 8)
+		low |= low_bytes(s.p + i);
+	if (s.len >= 8)
+		return (low | low_bytes(s.p + s.len - 8)) == 0;
+	for (; i < s.len; i++)
+		low |= (unsigned char)s.p[i] < 14;
+	return low == 0;
+}
+
 /* CR, LF and NUL become spaces. */
 static char *
 put_clean(char *p, struct str s)
 {
 	size_t i;
 
+	if (is_clean(s))
+		return put(p, s);
 	for (i = 0; i < s.len; i++) {
 		char c = s.p[i];
 

@@ -154,15 +154,18 @@ limit_init(struct limit_rule *l, const struct limit_conf *conf, struct limit_reg
 	if (conf->rate.count > 0)
 		l->interval = (conf->rate.per * (SECOND / 1000) + conf->rate.count / 2) /
 		    conf->rate.count;
+	l->policy = limit_policy_make(conf);
 	return true;
 }
 
 void
 limit_fini(struct limit_rule *l)
 {
-	if (l->zone != NULL)
-		unref_zone(l->zone);
+	if (l->zone == NULL)
+		return;
+	unref_zone(l->zone);
 	l->zone = NULL;
+	free((void *)(uintptr_t)l->policy.p);
 }
 
 void

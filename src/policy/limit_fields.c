@@ -10,13 +10,14 @@
  */
 #include "policy/limit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
 
 static const int64_t SECOND = 1000000000;
 
-enum { ITEM_ROOM = 128 };		/* what stands beside names in the items of one limit */
+enum { POLICY_ROOM = 128, STATE_ROOM = 80 };	/* what stands beside the names of a limit's items */
 
 const char *
 limit_word_name(enum limit_word word)
@@ -62,52 +63,51 @@ put_number(struct pen *pen, struct str lead, uint64_t value)
 }
 
 static void
-put_name(struct pen *pen, const struct limit_claim *c, struct str behind)
+put_name(struct pen *pen, const struct limit_conf *conf, struct str behind)
 {
 	if (pen->n > 0)
 		put(pen, STR(", "));
 	put(pen, STR("\""));
-	put(pen, c->limit->conf->name);
+	put(pen, conf->name);
 	put(pen, behind);
 	put(pen, STR("\""));
 }
 
-static struct pen
-pen_for(const struct limit_claim *claims, size_t n, struct arena *arena)
+struct str
+limit_policy_make(const struct limit_conf *conf)
 {
-	struct pen pen = { NULL, 0 };
-	size_t room = 0, i;
+	struct pen pen = { malloc(2 * conf->name.len + POLICY_ROOM), 0 };
 
-	for (i = 0; i < n; i++)
-		room += 2 * claims[i].limit->conf->name.len + ITEM_ROOM;
-	pen.p = arena_alloc(arena, room);
-	return pen;
+	check(pen.p != NULL);
+	if (conf->rate.count > 0) {
+		put_name(&pen, conf, STR(""));
+		put_number(&pen, STR(";q="), conf->rate.count);
+		put_number(&pen, STR(";w="), (uint64_t)conf->rate.per / 1000);
+		if (conf->burst > 0)
+			put_number(&pen, STR(";weir-burst="), conf->burst);
+	}
+	if (conf->concurrent > 0) {
+		put_name(&pen, conf, STR("/concurrent"));
+		put_number(&pen, STR(";q="), conf->concurrent);
+		put(&pen, STR(";qu=\"concurrent-requests\""));
+	}
+	return str_make(pen.p, pen.n);
 }
 
 struct str
 limit_policy_text(const struct limit_claim *claims, size_t n, struct arena *arena)
 {
-	struct pen pen = pen_for(claims, n, arena);
+	struct str all = STR_NONE;
 
 	for (; n > 0; n--, claims++) {
-		const struct limit_conf *conf = claims->limit->conf;
+		struct str one = claims->limit->policy;
 
-		if (conf->dry_run)
+		if (claims->limit->conf->dry_run)
 			continue;
-		if (conf->rate.count > 0) {
-			put_name(&pen, claims, STR(""));
-			put_number(&pen, STR(";q="), conf->rate.count);
-			put_number(&pen, STR(";w="), (uint64_t)conf->rate.per / 1000);
-			if (conf->burst > 0)
-				put_number(&pen, STR(";weir-burst="), conf->burst);
-		}
-		if (conf->concurrent > 0) {
-			put_name(&pen, claims, STR("/concurrent"));
-			put_number(&pen, STR(";q="), conf->concurrent);
-			put(&pen, STR(";qu=\"concurrent-requests\""));
-		}
+		all = all.len == 0 ? one
+		    : arena_printf(arena, "%.*s, %.*s", STR_ARG(all), STR_ARG(one));
 	}
-	return str_make(pen.p, pen.n);
+	return all;
 }
 
 static void
@@ -118,7 +118,7 @@ put_rate_state(struct pen *pen, const struct limit_claim *c, int64_t now)
 
 	if (left > 0)
 		window = c->limit->interval * left;
-	put_name(pen, c, STR(""));
+	put_name(pen, c->limit->conf, STR(""));
 	put_number(pen, STR(";r="), left);
 	put_number(pen, STR(";t="), (uint64_t)limit_seconds(window));
 }
@@ -128,7 +128,7 @@ put_crowd_state(struct pen *pen, const struct limit_claim *c)
 {
 	unsigned most = c->limit->conf->concurrent, have = limit_in_flight(c);
 
-	put_name(pen, c, STR("/concurrent"));
+	put_name(pen, c->limit->conf, STR("/concurrent"));
 	put_number(pen, STR(";r="), have < most ? most - have : 0);
 }
 
@@ -136,8 +136,12 @@ struct str
 limit_state_text(const struct limit_claim *claims, size_t n, bool refused, int64_t now,
     struct arena *arena)
 {
-	struct pen pen = pen_for(claims, n, arena);
+	struct pen pen = { NULL, 0 };
+	size_t room = 0, i;
 
+	for (i = 0; i < n; i++)
+		room += 2 * claims[i].limit->conf->name.len + STATE_ROOM;
+	pen.p = arena_alloc(arena, room);
 	for (; n > 0; n--, claims++) {
 		if (claims->limit->conf->dry_run || (refused && claims->word != LIMIT_REFUSED))
 			continue;

@@ -452,6 +452,32 @@ test_write_clean(void **state)
 	arena_free(arena);
 }
 
+/* Wherever in a value of whatever length it is. */
+static void
+test_write_clean_everywhere(void **state)
+{
+	static const char bad[] = { '\r', '\n', '\0' }, fine[] = { '\t', '\x0e', ' ', '\x7f', '\xff' };
+	char value[25], want[64];
+	size_t len, at, i;
+
+	(void)state;
+	for (len = 1; len < sizeof(value); len++)
+		for (at = 0; at < len; at++)
+			for (i = 0; i < COUNT(bad) + COUNT(fine); i++) {
+				struct arena *arena = arena_new(256);
+				struct message *m = new_message(arena, false);
+
+				memset(value, 'v', len);
+				value[at] = i < COUNT(bad) ? bad[i] : fine[i - COUNT(bad)];
+				message_add(m, FIELD_OTHER, STR("X"), str_make(value, len));
+				snprintf(want, sizeof(want), "HTTP/1.1 200 OK\r\nX: %.*s%c%.*s\r\n\r\n",
+				    (int)at, value, i < COUNT(bad) ? ' ' : value[at],
+				    (int)(len - at - 1), value + at + 1);
+				expect_head(m, want);
+				arena_free(arena);
+			}
+}
+
 static void
 test_write_chunks(void **state)
 {
@@ -532,7 +558,8 @@ main(void)
 		cmocka_unit_test(test_message_fields), cmocka_unit_test(test_cookies),
 		cmocka_unit_test(test_query_arguments), cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_write_request), cmocka_unit_test(test_write_response),
-		cmocka_unit_test(test_write_clean), cmocka_unit_test(test_write_chunks),
+		cmocka_unit_test(test_write_clean),
+		cmocka_unit_test(test_write_clean_everywhere), cmocka_unit_test(test_write_chunks),
 		cmocka_unit_test(test_round_trip),
 	};
 

@@ -772,8 +772,10 @@ test_fields(void **state)
 	expect_state(f, 1, false, START + 3600 * SECOND, "\"a\";r=6;t=60");
 	assert_int_equal(ask(f, 1, START), LIMIT_REFUSED);
 	expect_state(f, 1, true, START, "\"a\";r=0;t=10");
-	make(f, 1, 0, 0, 0)->concurrent = 2;
-	make(f, 2, 10, 1000, 0)->concurrent = 7;
+	f->conf[1].concurrent = 2;
+	f->conf[2].concurrent = 7;
+	make(f, 1, 0, 0, 0);
+	make(f, 2, 10, 1000, 0);
 	assert_int_equal(ask_all(f, 3, 2, START), LIMIT_PASSED);
 	expect_policy(f, 3, "\"a\";q=6;w=60;weir-burst=5, "
 	    "\"b/concurrent\";q=2;qu=\"concurrent-requests\", "

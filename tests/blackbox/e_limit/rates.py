@@ -149,6 +149,18 @@ def test_an_answers_own_fields_stay():
         assert len(r.all("RateLimit")) == 2 and r.all("Retry-After") == ["7"], r
 
 
+def test_answers_of_the_cache_count_and_tell():
+    o = Origin()
+    with Weir(limited("l: {rate: 6/h, burst: 2}", route="limit: l, cache: c",
+                      extra="caches: {c: {valid: {200: 1h}}}\n"), o) as w:
+        answers = [get(w) for _ in range(4)]
+        assert [r.status for r in answers] == [200, 200, 200, 429], answers
+        assert len(o.requests) == 1
+        for left, r in zip((2, 1, 0), answers):
+            assert len(r.all("RateLimit-Policy")) == 1, r
+            assert len(r.all("RateLimit")) == 1 and f";r={left};" in r.get("RateLimit"), r
+
+
 def test_a_failure_behind_tells_of_the_limit_too():
     o = Origin()
     o.stop()

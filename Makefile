@@ -19,11 +19,12 @@ FLAVOUR	:= release
 OPT	:= -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -fcf-protection
 LINKOPT	:= -pie -Wl,-z,relro,-z,now
 endif
-# Fuzz targets are clang's: every object says where it has been.
+# Fuzz targets are clang's: every object says where it has been.  "fall through" is said in gcc's way.
 ifeq ($(FUZZ),1)
 FLAVOUR	:= fuzz
 CC	:= clang
-OPT	:= -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT	:= -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
+	   -Wno-implicit-fallthrough
 LINKOPT	:=
 endif
 FUZZ_SECONDS ?= 60

@@ -53,7 +53,7 @@ LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHT
 FUZZERS	:= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench bench-micro fuzz clean need-% build programs
+.PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench bench-overload bench-micro fuzz clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
 	@$(MAKE) --no-print-directory build
@@ -161,6 +161,10 @@ bench: need-bench	## weir, nginx and HAProxy side by side (bench/README)
 fuzz: need-fuzz		## every fuzz target for FUZZ_SECONDS (60) each; T=h1 for one
 	@$(MAKE) --no-print-directory FUZZ=1 fuzzers
 	@sh tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS) $(T)
+
+bench-overload: need-bench	## more users than the instances can serve: plain proxies, and the line
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) bench/overload.py
 
 MICRO	:= $(patsubst bench/%.c,$(B)/%,$(wildcard bench/micro_*.c))
 

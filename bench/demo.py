@@ -481,8 +481,8 @@ def spread(demo):
     """How the questions of several clients are spread, and how fast they are answered."""
     n = 3
     demo.title(f"{n * len(CLIENTS)} questions from {len(CLIENTS)} client addresses, streamed")
+    demo.home = {a.client: int(a.instance) for a in (alone(demo, address) for address in CLIENTS)}
     answers, _ = demo.ask_all(n)
-    demo.home = {a.client: int(a.instance) for a in answers}
     rows = [(f":{port}", [a for a in answers if a.instance == str(port)]) for port in demo.ports]
     most = max(len(r) for _, r in rows)
     say(f"   {'':42}{'first token':^18}{'whole answer':^18}")
@@ -491,10 +491,20 @@ def spread(demo):
         bar = "" if name == "all" else "#" * round(12 * len(those) / most)
         say(f"   {name:9}{len({a.client for a in those}):>8}{len(those):>11}  {bar:12}"
             + times([a.first for a in those]) + times([a.total for a in those]))
-    moved = {a.client for a in answers if int(a.instance) != demo.home[a.client]}
-    say(f"   {len(answers)} asked, {len(answers)} answered; "
-        + (f"{count(len(moved), 'client')} changed instances" if moved
-           else "each client stayed with its instance (ip_hash: by address, not by load)"))
+    moved = [a for a in answers if int(a.instance) != demo.home[a.client]]
+    say(f"   {len(answers)} asked, {len(answers)} answered; each client has its instance (ip_hash), "
+        f"{count(len(moved), 'question')} went to")
+    say("   another one that was free: an instance has one at a time (max_inflight), who finds none waits")
+
+
+def alone(demo, address):
+    """One short question while nobody else asks."""
+    client = Client(demo, address)
+    answer = client.ask(demo.question(0), tokens=1)
+    client.close()
+    if answer.why:
+        raise Failed(f"a question from {address} was not answered: {answer.why}")
+    return answer
 
 
 def times(values):
@@ -526,8 +536,33 @@ def leave(demo):
             f"{after['tokens_for_nobody'] - before['tokens_for_nobody']:2} of them for nobody")
 
 
+def line(demo):
+    """Who leaves while he waits costs nothing at all."""
+    n, leaving = 20, 10
+    demo.title(f"{n} clients ask at once; the last {leaving} leave while they wait in line")
+    before = {port: demo.stats(port) for port in demo.models}
+    clients = [Client(demo, CLIENTS[i % len(CLIENTS)]) for i in range(n)]
+    for c in clients:
+        c.begin(demo.question(0), stream=False)
+    for c in clients[n - leaving:]:
+        c.close()
+    answers = [Answer(c.address) for c in clients[:n - leaving]]
+    for c, a in zip(clients, answers):
+        c.read(a, 0)
+        c.close()
+    bad = [a for a in answers if a.why or a.tokens != TOKENS]
+    if bad:
+        raise Failed(f"{len(bad)} of {len(answers)} questions were not answered: {bad[0].why}")
+    tokens, nobody = (sum(demo.stats(port)[key] - before[port][key] for port in demo.models)
+                      for key in ("tokens", "tokens_for_nobody"))
+    say(f"   {len(answers)} answered, {tokens} tokens computed for {len(answers) * TOKENS} delivered, "
+        f"{nobody} for who had left")
+    if tokens != len(answers) * TOKENS:
+        raise Failed("questions whose client had left were computed")
+
+
 def kill(demo):
-    """An instance dies with questions in it; they are asked again elsewhere, and nobody notices."""
+    """An instance dies with a question in it, which is asked again elsewhere, and nobody notices."""
     n = 2
     victim = demo.victim = collections.Counter(demo.home.values()).most_common(1)[0][0]
     demo.title(f"{n * len(CLIENTS)} questions, each answer in one piece; instance :{victim} is killed "
@@ -540,8 +575,8 @@ def kill(demo):
             nonlocal inside
             s = demo.stats(victim)
             inside = s["in_flight"] + s["waiting"]
-            return inside >= 2
-        demo.until(is_busy, 20, f"questions are in instance {victim}")
+            return inside >= 1
+        demo.until(is_busy, 20, f"a question is in instance {victim}")
         demo.kill_model(victim)
         return inside
 
@@ -623,7 +658,7 @@ def cached(demo):
 
 
 # Others join here.
-SCENARIOS = [spread, cached, leave, kill, come_back]
+SCENARIOS = [spread, cached, leave, line, kill, come_back]
 
 
 # --- the command -----------------------------------------------------------------------------------

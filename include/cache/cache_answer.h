@@ -35,7 +35,7 @@ struct cache_answer cache_answer_of(const struct cache_plan *, const struct mess
     const struct message *stored, int64_t length);
 /* Content-Range: "bytes 0-99/1234" of RANGE; of UNSATISFIABLE with an asterisk for the range. */
 struct str cache_answer_content_range(struct arena *, const struct cache_answer *, uint64_t length);
-/* Whether a stored field belongs into the 304 as well (RFC 9110 15.4.5): all but those of the body. */
+/* Whether a stored field is in the 304 as well (RFC 9110 15.4.5): all but those of the body. */
 bool cache_answer_in_304(enum field_id);
 
 #endif

@@ -18,7 +18,7 @@ enum {
 
 /* Seconds, CACHE_ABSENT where the directive is not there. */
 struct cache_control {
-	bool present;			/* a Cache-Control field (or Pragma in its place) stood there */
+	bool present;			/* a Cache-Control field, or Pragma in its place */
 	bool no_store, no_cache, no_transform, only_if_cached;
 	bool is_public, is_private;
 	bool must_revalidate, proxy_revalidate, must_understand, immutable;

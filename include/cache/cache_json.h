@@ -8,8 +8,8 @@
  * 10000000000000001 and 10000000000000002 differ); objects of the same members in any order.
  *
  * What two programs might read differently has no canonical text: a member twice, a lone surrogate,
- * invalid UTF-8, a byte order mark, -0, numbers beyond 100 digits or 1e300, what is not JSON at all,
- * anything behind the value.
+ * invalid UTF-8, a byte order mark, -0, numbers beyond 100 digits or 1e300, what is not JSON at
+ * all, anything behind the value.
  */
 #ifndef CACHE_CACHE_JSON_H
 #define CACHE_CACHE_JSON_H

@@ -70,7 +70,7 @@ struct arena;
 
 struct cache_key {
 	uint8_t  digest[32];		/* compared in full */
-	uint64_t uri;			/* cache_key_uri of its host and target: what PUT and DELETE undo */
+	uint64_t uri;			/* cache_key_uri: what PUT and DELETE undo */
 };
 
 struct cache_variant {

@@ -2,7 +2,8 @@
 /*
  * May it be stored, may it be served, for how long: RFC 9111 for a shared cache, with the rules of
  * a caches: section (BEHAVIOUR.md 9).  Pure: messages, numbers and the time go in, a decision comes
- * out.  Called by cached.c; knows no entries.  Times are monotonic milliseconds unless they say wall.
+ * out.  Called by cached.c; knows no entries.  Times are monotonic milliseconds unless they say
+ * wall.
  */
 #ifndef CACHE_CACHE_POLICY_H
 #define CACHE_CACHE_POLICY_H
@@ -48,7 +49,7 @@ enum cache_why {
 	CACHE_WHY_VARY,			/* *, or too much */
 	CACHE_WHY_AUTHORIZATION,	/* RFC 9111 3.5 */
 	CACHE_WHY_PARTIAL,		/* 206, Content-Range */
-	CACHE_WHY_STATUS,		/* never stored, or not listed and without its own lifetime */
+	CACHE_WHY_STATUS,		/* never stored (status_is_storable) */
 	CACHE_WHY_NO_LIFETIME,		/* neither the server nor valid: says one */
 	CACHE_WHY_EXPIRED,		/* stale on arrival and nothing to validate it by */
 	CACHE_WHY_TOO_LARGE,		/* over max_object; for cached.c */
@@ -72,20 +73,20 @@ enum cache_forward {
 	CACHE_FORWARD_PARTIAL
 };
 
-/* --- the request --------------------------------------------------------------------------------- */
+/* --- the request ----------------------------------------------------------------------------- */
 
 /* What may be done for a request, before anything is looked up. */
 struct cache_plan {
 	bool may_serve;			/* look it up: a stored answer may be used */
-	bool may_store;			/* its answer may be stored (cache_policy_store has the last word) */
-	bool may_follow;		/* may join a fetch that began before it; false: goes on its own */
-	bool only_if_cached;		/* 504 where the server would have to be asked (RFC 9111 5.2.1.7) */
+	bool may_store;			/* its answer may, if cache_policy_store says so too */
+	bool may_follow;		/* may join a fetch that began before it */
+	bool only_if_cached;		/* 504 rather than ask (RFC 9111 5.2.1.7) */
 	bool no_cache;			/* nothing stored without asking the server */
-	bool has_authorization;		/* GET and HEAD: served only what the server allowed for that */
+	bool has_authorization;		/* GET, HEAD: served only what is allowed for that */
 	bool is_head;
 	bool is_post;			/* needs the whole body for its key */
 	bool has_range;			/* one range, of GET: may be cut from a stored whole */
-	int32_t max_age, min_fresh, max_stale;	/* seconds, CACHE_ABSENT; see struct cache_control */
+	int32_t max_age, min_fresh, max_stale;	/* as in struct cache_control */
 	enum cache_forward forward;	/* BYPASS or METHOD when it may not be served, else NONE */
 	enum cache_why why;		/* why it may not be served, or else not be stored */
 };
@@ -97,11 +98,11 @@ struct cache_plan cache_policy_lookup(const struct cache_conf *, const struct me
  */
 bool cache_policy_leaves_out(enum field_id);
 
-/* --- the answer ---------------------------------------------------------------------------------- */
+/* --- the answer ------------------------------------------------------------------------------ */
 
 /* When an answer came. */
 struct cache_times {
-	msec    sent;			/* the request left (or as near to it as is known, not later) */
+	msec    sent;			/* the request left, or a little before */
 	msec    received;		/* its head was here */
 	int64_t wall;			/* the wall clock then, seconds since 1970 */
 };
@@ -112,7 +113,7 @@ struct freshness {
 	enum cache_why why;		/* why it is not */
 	bool is_explicit;		/* the lifetime is the server's own, not that of valid: */
 	bool no_cache;			/* never without asking (also: stale on arrival) */
-	bool must_revalidate;		/* never stale: must-revalidate, proxy-revalidate, s-maxage, no-cache */
+	bool must_revalidate;		/* never stale; also by s-maxage and no-cache */
 	bool for_authorized;		/* public, must-revalidate or s-maxage: RFC 9111 3.5 */
 	bool has_etag, has_last_modified;	/* something to validate it by */
 	msec born;			/* its current age is now - born (RFC 9111 4.2.3) */
@@ -128,22 +129,22 @@ struct freshness {
 struct freshness cache_policy_store(const struct cache_conf *, const struct cache_plan *,
     const struct message *response, const struct cache_times *);
 
-/* --- serving ------------------------------------------------------------------------------------- */
+/* --- serving --------------------------------------------------------------------------------- */
 
 enum cache_verdict {
 	CACHE_FRESH,			/* serve it */
-	CACHE_STALE,			/* serve it although it is stale: the client takes that (max-stale) */
+	CACHE_STALE,			/* serve it: the client takes it stale (max-stale) */
 	CACHE_STALE_WHILE_REVALIDATE,	/* serve it now, refresh it behind the client's back */
 	CACHE_REVALIDATE,		/* ask the server first, with the validators there are */
-	CACHE_FETCH			/* not for this request, whatever the server says of it: fetch anew */
+	CACHE_FETCH			/* not for this request at all: fetch anew */
 };
 
 struct cache_serving {
 	enum cache_verdict verdict;
-	bool while_updating;		/* REVALIDATE: if somebody is refreshing it, the stale one will do */
+	bool while_updating;		/* REVALIDATE: it will do while it is refreshed */
 	enum cache_forward forward;	/* why not served: STALE or REQUEST; BYPASS of FETCH */
 	int64_t age;			/* seconds, for Age */
-	int64_t ttl;			/* seconds it is still fresh, negative when stale; for Cache-Status */
+	int64_t ttl;			/* seconds it is fresh, negative when stale */
 };
 struct cache_serving cache_policy_serve(const struct cache_conf *, const struct cache_plan *,
     const struct freshness *, msec now);
@@ -158,19 +159,20 @@ enum cache_event { CACHE_EVENT_ERROR, CACHE_EVENT_TIMEOUT, CACHE_EVENT_STATUS };
 bool cache_policy_stale_on(const struct cache_conf *, const struct cache_plan *,
     const struct freshness *, enum cache_event, int status, msec now);
 
-/* --- a 304 to our question (RFC 9111 4.3.4, 3.2) --------------------------------------------------- */
+/* --- a 304 to our question (RFC 9111 4.3.4, 3.2) --------------------------------------------- */
 
 /* Whether the 304 speaks of the stored answer: its validators, where it has any, are the same. */
 bool cache_policy_is_refreshed_by(const struct message *stored, const struct message *fresh);
 /*
  * The stored head with the fields of the 304 in place, in the arena (slices are shared).  What
  * describes the body, framing and hop-by-hop stays; an old Age goes; Date is the 304's, else the
- * one given.  Ask cache_policy_store and cache_key_vary about the result: it may no longer be storable.
+ * one given.  Ask cache_policy_store and cache_key_vary about the result: it may no longer be
+ * storable, or be for others.
  */
 struct message *cache_policy_merge(struct arena *, const struct message *stored,
     const struct message *fresh, struct str date);
 
-/* --- unsafe methods (RFC 9111 4.4) ------------------------------------------------------------------ */
+/* --- unsafe methods (RFC 9111 4.4) ----------------------------------------------------------- */
 
 enum { CACHE_INVALID_MAX = 3 };
 /*

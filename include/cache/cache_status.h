@@ -15,7 +15,7 @@ struct cache_status {
 	bool has_ttl;
 	int64_t ttl;			/* of a hit: seconds, negative when it was stale */
 	enum cache_forward forward;	/* of what is no hit */
-	int  forward_status;		/* what the server answered, where the client got another; 0: not said */
+	int  forward_status;		/* what the server said, if not what the client got */
 	bool stored;
 	bool collapsed;			/* followed the fetch of another request */
 	enum cache_why why;		/* detail= */

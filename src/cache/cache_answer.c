@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conditions and ranges of a request, answered from a stored whole (RFC 9110 13.2.2, 14.2).  What is
- * malformed is not there.  If-Match and If-Unmodified-Since do not get here: cache_policy_lookup sends
- * them to the origin.
+ * Conditions and ranges of a request, answered from a stored whole (RFC 9110 13.2.2, 14.2).  What
+ * is malformed is not there.  If-Match and If-Unmodified-Since do not get here: cache_policy_lookup
+ * sends them to the origin.
  */
 #include "cache/cache_answer.h"
 
 #include "base/arena.h"
 
-/* --- conditions ---------------------------------------------------------------------------------- */
+/* --- conditions ------------------------------------------------------------------------------ */
 
 static struct str
 opaque(struct str etag)
@@ -73,7 +73,7 @@ is_known(const struct message *rq, const struct message *stored)
 	return is_unmodified(rq, stored);
 }
 
-/* --- ranges -------------------------------------------------------------------------------------- */
+/* --- ranges ---------------------------------------------------------------------------------- */
 
 /* RFC 9110 13.1.5: strong comparison only; a date is strong when it is older than the answer. */
 static bool
@@ -124,12 +124,14 @@ parse_range(struct str s, uint64_t length, struct cache_answer *a)
 		return false;
 	from = str_first(s, (size_t)dash);
 	to = str_from(s, (size_t)dash + 1);
-	if ((from.len > 0 && !take_number(from, &first)) || (to.len > 0 && !take_number(to, &last)) ||
-	    (from.len == 0 && to.len == 0) || (from.len > 0 && first > last))
+	if ((from.len > 0 && !take_number(from, &first)) ||
+	    (to.len > 0 && !take_number(to, &last)) || (from.len == 0 && to.len == 0) ||
+	    (from.len > 0 && first > last))
 		return false;
 	if (from.len == 0) {
 		first = last >= length ? 0 : length - last;
-		a->kind = last == 0 || length == 0 ? CACHE_ANSWER_UNSATISFIABLE : CACHE_ANSWER_RANGE;
+		a->kind = last == 0 || length == 0 ? CACHE_ANSWER_UNSATISFIABLE
+		    : CACHE_ANSWER_RANGE;
 		last = UINT64_MAX;
 	} else
 		a->kind = first >= length ? CACHE_ANSWER_UNSATISFIABLE : CACHE_ANSWER_RANGE;

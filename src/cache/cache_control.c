@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cache-Control, read word by word.  Servers write commas, semicolons and blanks between directives;
- * all of them part here, since a "private" that is overlooked is worse than one too many.  What has an
- * open quote is taken as no-store: nobody knows what it hides.  Knows no rules of ours.
+ * Cache-Control, read word by word.  Servers write commas, semicolons and blanks between
+ * directives; all of them part here, since a "private" that is overlooked is worse than one too
+ * many.  What has an open quote is taken as no-store: nobody knows what it hides.
  */
 #include "cache/cache_control.h"
 
-/* --- words ------------------------------------------------------------------------------------- */
+/* --- words ----------------------------------------------------------------------------------- */
 
 static bool
 is_separator(char c)
@@ -14,7 +14,7 @@ is_separator(char c)
 	return c == ',' || c == ';' || c == ' ' || c == '\t';
 }
 
-/* Takes the next word off *rest, quoted strings whole; false at the end, *broken when a quote is open. */
+/* Takes the next word off *rest, quoted strings whole; *broken when a quote is open. */
 static bool
 next_word(struct str *rest, struct str *word, bool *broken)
 {
@@ -57,7 +57,7 @@ take_seconds(struct str value, int32_t *seconds)
 	return true;
 }
 
-/* --- directives -------------------------------------------------------------------------------- */
+/* --- directives ------------------------------------------------------------------------------ */
 
 static void
 smaller(int32_t *at, int32_t seconds)
@@ -107,14 +107,21 @@ set(struct cache_control *c, struct str name, struct str value)
 {
 	const struct { struct str name; bool *flag; } flags[] = {
 		{ STR("no-store"), &c->no_store }, { STR("no-cache"), &c->no_cache },
-		{ STR("no-transform"), &c->no_transform }, { STR("only-if-cached"), &c->only_if_cached },
+		{ STR("no-transform"), &c->no_transform },
+		{ STR("only-if-cached"), &c->only_if_cached },
 		{ STR("public"), &c->is_public }, { STR("private"), &c->is_private },
 		{ STR("must-revalidate"), &c->must_revalidate },
 		{ STR("proxy-revalidate"), &c->proxy_revalidate },
-		{ STR("must-understand"), &c->must_understand }, { STR("immutable"), &c->immutable },
+		{ STR("must-understand"), &c->must_understand },
+		{ STR("immutable"), &c->immutable },
 	};
-	const struct { struct str name; int32_t *at; void (*set)(int32_t *, struct str); } times[] = {
-		{ STR("max-age"), &c->max_age, set_time }, { STR("s-maxage"), &c->s_maxage, set_time },
+	const struct {
+		struct str name;
+		int32_t   *at;
+		void     (*set)(int32_t *, struct str);
+	} times[] = {
+		{ STR("max-age"), &c->max_age, set_time },
+		{ STR("s-maxage"), &c->s_maxage, set_time },
 		{ STR("min-fresh"), &c->min_fresh, set_min_fresh },
 		{ STR("max-stale"), &c->max_stale, set_max_stale },
 		{ STR("stale-while-revalidate"), &c->stale_while_revalidate, set_time },

@@ -3,14 +3,17 @@
  * From a JSON text to the one text of its value, in one pass over the bytes.
  *
  * The canonical text is JSON with no blanks, members in the order of their names, numbers as
- * digits and a power of ten, strings as they are but for three kinds of bytes: '"' and '\' behind a '\',
- * and a control byte c as '\' and c + 0x60.  Each member and element ends with a comma.  It is made in
- * place behind what was made before; an object whose members came in another order is put right
- * when it closes.  No tree, no numbers of the machine, no recursion deeper than DEPTH_MAX.
+ * digits and a power of ten, strings as they are but for three kinds of bytes: '"' and '\' behind a
+ * '\', and a control byte c as '\' and c + 0x60.  Each member and element ends with a comma.  It is
+ * made in place behind what was made before; an object whose members came in another order is put
+ * right when it closes.  No tree, no numbers of the machine, no recursion deeper than DEPTH_MAX.
  *
- * Time is bounded by what is counted: bytes, members (they are sorted) and bytes moved by sorting.
- * Libraries were looked at: cJSON reads numbers as doubles and takes a member twice, so that different
- * values look alike; jansson refuses what we refuse but rounds 1.00000000000000001 and builds a tree.
+ * Time is bounded by what is counted: bytes, values, members (they are sorted) and bytes moved.
+ *
+ * Why no library: cJSON 1.7 reads numbers as doubles (10000000000000001 and ...2 become one), cuts
+ * a string at \u0000, keeps a member twice and takes 01, 1. and invalid UTF-8.  jansson 2.14
+ * refuses well, but rounds fractions (0.1 and 0.100000000000000000000000000001 become one), makes
+ * -0 be 0, and takes 42 us for a chat of 2 KB and 20 ms for one of 1 MB.
  */
 #include "cache/cache_json.h"
 
@@ -66,7 +69,7 @@ invalid(struct canon *c)
 	return fail(c, CACHE_WHY_JSON_INVALID);
 }
 
-/* --- writing: a canonical text is never longer than twice its source (see cache_json_canonical) --- */
+/* --- writing: never more than twice the source (see cache_json_canonical)  */
 
 static void
 put(struct canon *c, const void *bytes, size_t n)
@@ -83,7 +86,7 @@ put_byte(struct canon *c, char byte)
 	c->out[c->len++] = byte;
 }
 
-/* --- strings ------------------------------------------------------------------------------------- */
+/* --- strings --------------------------------------------------------------------------------- */
 
 /* Bytes that stand for themselves: neither control, '"', '\' nor above ASCII. */
 static bool
@@ -108,8 +111,8 @@ skip_plain(const unsigned char *p, const unsigned char *end)
 
 	for (; end - p >= 8; p += 8) {
 		memcpy(&w, p, 8);
-		special = (w & BYTES(0x80)) | zero_bytes(w ^ BYTES('"')) | zero_bytes(w ^ BYTES('\\')) |
-		    ((w - BYTES(0x20)) & ~w & BYTES(0x80));
+		special = (w & BYTES(0x80)) | zero_bytes(w ^ BYTES('"')) |
+		    zero_bytes(w ^ BYTES('\\')) | ((w - BYTES(0x20)) & ~w & BYTES(0x80));
 		if (special != 0)
 			break;
 	}
@@ -263,7 +266,7 @@ string(struct canon *c)
 	return true;
 }
 
-/* --- numbers ------------------------------------------------------------------------------------- */
+/* --- numbers --------------------------------------------------------------------------------- */
 
 static bool
 take(struct canon *c, char byte)
@@ -345,7 +348,7 @@ put_number(struct canon *c, bool minus, struct str whole, struct str fraction, l
 	for (n = c->len - from; n > 0 && c->out[from + n - 1] == '0'; n--)
 		exponent++;
 	c->len = from + n;
-	/* -0 is 0 to some and not to others; what is beyond the range of a double is infinite to some. */
+	/* -0 is 0 to some and not to others; what no double holds is infinite to some. */
 	size = exponent + (long)n - 1;
 	if ((n == 0 && minus) || n > DIGITS_MAX || size > EXPONENT_MAX || size < -EXPONENT_MAX)
 		return fail(c, CACHE_WHY_JSON_NUMBER);
@@ -373,7 +376,7 @@ number(struct canon *c)
 	return put_number(c, minus, whole, fraction, exponent);
 }
 
-/* --- objects and arrays -------------------------------------------------------------------------- */
+/* --- objects and arrays ---------------------------------------------------------------------- */
 
 static void
 skip_blanks(struct canon *c)

@@ -46,7 +46,7 @@ cache_key_fini(void)
 	sha256 = NULL;
 }
 
-/* --- digests ------------------------------------------------------------------------------------- */
+/* --- digests --------------------------------------------------------------------------------- */
 
 /* Small parts are gathered: a call of the library costs more than their bytes. */
 struct digest {
@@ -143,9 +143,9 @@ begins_nocase(struct str s, struct str with)
 	return s.len >= with.len && str_eq_nocase(str_first(s, with.len), with);
 }
 
-/* --- rules 1 to 7: of every request ----------------------------------------------------------------- */
+/* --- rules 1 to 7: of every request ---------------------------------------------------------- */
 
-/* What weir sends of every client, rule or not (policy/forward.c); none of it makes a key (rule 3). */
+/* What weir sends of every client, rule or not (policy/forward.c); see rule 3. */
 static bool
 is_forwarding(enum field_id id)
 {
@@ -229,12 +229,12 @@ add_forwarded(struct digest *d, struct str list)
 		}
 }
 
-/* Fields by which servers take another outside for theirs, and which weir passes on from anybody. */
+/* Fields by which servers take another outside for theirs; weir passes them on from anybody. */
 static bool
 claims_outside(const struct field *f)
 {
-	static const struct str names[] = { { "x-host", 6 }, { "x-scheme", 8 }, { "x-url-scheme", 12 },
-		{ "x-original-host", 15 }, { "front-end-https", 15 } };
+	static const struct str names[] = { { "x-host", 6 }, { "x-scheme", 8 },
+		{ "x-url-scheme", 12 }, { "x-original-host", 15 }, { "front-end-https", 15 } };
 	size_t i;
 
 	if (f->name.len < 6 || (lower(f->name.p[0]) != 'x' && lower(f->name.p[0]) != 'f'))
@@ -283,7 +283,8 @@ bare_authority(struct str authority, struct str scheme)
 {
 	struct str port = str_eq(scheme, STR("https")) ? STR(":443") : STR(":80");
 
-	return str_ends(authority, port) ? str_first(authority, authority.len - port.len) : authority;
+	return str_ends(authority, port) ? str_first(authority, authority.len - port.len)
+	    : authority;
 }
 
 static void
@@ -323,9 +324,9 @@ add_request(struct digest *d, const struct cache_key_facts *facts)
 		add_key_headers(d, facts->route->cache, m);
 }
 
-/* --- rules 8 to 12: of POST ------------------------------------------------------------------------- */
+/* --- rules 8 to 12: of POST ------------------------------------------------------------------ */
 
-/* application/json, application/x+json; no charset but UTF-8, which JSON has anyway (RFC 8259 8.1). */
+/* application/json, application/x+json; no charset but that of JSON (RFC 8259 8.1). */
 static bool
 is_json_type(struct str type)
 {
@@ -366,7 +367,7 @@ is_json(const struct message *m)
 	return json && types == 1;
 }
 
-/* Words that a credential or an identity has in its name; in a switch since every field is looked at. */
+/* A word that a credential or an identity has in its name. */
 static bool
 word_at(struct str s)
 {
@@ -472,7 +473,8 @@ add_post(struct digest *d, const struct cache_key_facts *facts, struct str body)
 	add_conf(d, conf);
 	add(d, TAG_BODY, json ? STR("json") : STR("bytes"));
 	if (json) {
-		why = cache_json_canonical(body, conf->ignore_fields, conf->n_ignore_fields, &text, &len);
+		why = cache_json_canonical(body, conf->ignore_fields, conf->n_ignore_fields, &text,
+		    &len);
 		if (why == CACHE_WHY_NONE)
 			add(d, TAG_BODY, str_make(text, len));
 		free(text);
@@ -481,7 +483,7 @@ add_post(struct digest *d, const struct cache_key_facts *facts, struct str body)
 	return why;
 }
 
-/* --- keys ------------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------ */
 
 /* In lower case, without port: a number that is too general only costs a fetch. */
 static uint64_t
@@ -550,7 +552,7 @@ cache_key_hash(const struct cache_key *key)
 	return h;
 }
 
-/* --- Vary ------------------------------------------------------------------------------------------- */
+/* --- Vary ------------------------------------------------------------------------------------ */
 
 enum { VARY_NAMES_MAX = 16, VARY_BYTES_MAX = 512 };
 
@@ -633,7 +635,8 @@ cache_key_vary(struct arena *arena, const struct route_conf *route, const struct
 		struct str list = f->value, name;
 
 		/* nginx and others compress without saying so. */
-		if (f->id == FIELD_CONTENT_ENCODING && !insert_name(arena, &v, STR("Accept-Encoding")))
+		if (f->id == FIELD_CONTENT_ENCODING &&
+		    !insert_name(arena, &v, STR("Accept-Encoding")))
 			return false;
 		if (f->id != FIELD_VARY)
 			continue;
@@ -706,7 +709,8 @@ add_variant(struct digest *d, const struct cache_key_facts *facts, struct str na
 }
 
 void
-cache_key_variant(const struct cache_key_facts *facts, struct str vary, struct cache_variant *variant)
+cache_key_variant(const struct cache_key_facts *facts, struct str vary,
+    struct cache_variant *variant)
 {
 	struct digest d;
 	struct str name;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The decisions of a shared cache, RFC 9111, one function for each question.  What the RFC leaves
- * open is decided for the answer that is surely right: stored less, served fresher.  Knows no time but
- * the one it is given, no entry, no socket.
+ * open is decided for the answer that is surely right: stored less, served fresher.  Knows no time
+ * but the one it is given, no entry, no socket.
  */
 #include "cache/cache_policy.h"
 
@@ -51,12 +51,13 @@ cache_why_word(enum cache_why why)
 	return str_of(words[why]);
 }
 
-/* --- the request --------------------------------------------------------------------------------- */
+/* --- the request ----------------------------------------------------------------------------- */
 
 static bool
 has_method(const struct cache_conf *conf, enum method method)
 {
-	return (method == METHOD_GET && conf->has_get) || (method == METHOD_HEAD && conf->has_head) ||
+	return (method == METHOD_GET && conf->has_get) ||
+	    (method == METHOD_HEAD && conf->has_head) ||
 	    (method == METHOD_POST && conf->has_post);
 }
 
@@ -193,8 +194,8 @@ cache_policy_lookup(const struct cache_conf *conf, const struct message *m)
 	if (!conf->ignore_request_cache_control)
 		apply_directives(&plan, &cc);
 	/* A fetch that is under way began before this client asked for a look at the server. */
-	plan.may_follow = conf->single_flight && !has_range && !plan.no_cache && plan.max_age != 0 &&
-	    !plan.only_if_cached;
+	plan.may_follow = conf->single_flight && !has_range && !plan.no_cache &&
+	    plan.max_age != 0 && !plan.only_if_cached;
 	return plan;
 }
 
@@ -204,7 +205,7 @@ cache_policy_leaves_out(enum field_id id)
 	return id == FIELD_IF_NONE_MATCH || id == FIELD_IF_MODIFIED_SINCE || id == FIELD_IF_RANGE;
 }
 
-/* --- the answer ---------------------------------------------------------------------------------- */
+/* --- the answer ------------------------------------------------------------------------------ */
 
 /* Digits; more of them than make a number are a very long time (RFC 9111 1.2.2). */
 static bool
@@ -387,7 +388,7 @@ cache_policy_store(const struct cache_conf *conf, const struct cache_plan *plan,
 	return f;
 }
 
-/* --- serving ------------------------------------------------------------------------------------- */
+/* --- serving --------------------------------------------------------------------------------- */
 
 /* Seconds, rounded down also below 0. */
 static int64_t
@@ -479,7 +480,7 @@ cache_policy_stale_on(const struct cache_conf *conf, const struct cache_plan *pl
 	return false;
 }
 
-/* --- a 304 to our question ------------------------------------------------------------------------- */
+/* --- a 304 to our question ------------------------------------------------------------------- */
 
 /* RFC 9110 8.8.3.2, the weak comparison. */
 static bool
@@ -558,7 +559,7 @@ cache_policy_merge(struct arena *arena, const struct message *stored, const stru
 	return out;
 }
 
-/* --- unsafe methods -------------------------------------------------------------------------------- */
+/* --- unsafe methods -------------------------------------------------------------------------- */
 
 /* Without a port that the scheme has anyway. */
 static struct str
@@ -566,7 +567,8 @@ bare_authority(struct str authority, struct str scheme)
 {
 	struct str port = str_eq_nocase(scheme, STR("https")) ? STR(":443") : STR(":80");
 
-	return str_ends(authority, port) ? str_first(authority, authority.len - port.len) : authority;
+	return str_ends(authority, port) ? str_first(authority, authority.len - port.len)
+	    : authority;
 }
 
 static bool
@@ -588,7 +590,7 @@ take_scheme(struct str *s, struct str *scheme)
 	return false;
 }
 
-/* The origin-form target of a URI reference when it is of the same origin; others do not concern us. */
+/* The origin-form target of a URI reference when it is of the same origin. */
 static bool
 same_origin_target(struct str uri, const struct message *rq, struct str scheme, struct str *target)
 {

@@ -233,7 +233,7 @@ look_at(struct cached *c, struct cache_entry *e)
 		/* The answer to a HEAD or a range would refresh nothing. */
 		if (c->plan.may_store && !cache_entry_is_refreshing(e))
 			exchange_refresh(x, e);
-		/* fallthrough */
+		__attribute__((fallthrough));
 	case CACHE_FRESH:
 	case CACHE_STALE:
 		if (follows) {

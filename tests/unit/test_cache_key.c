@@ -46,7 +46,7 @@ tear_down(void **state)
 	return 0;
 }
 
-/* --- a request as the exchange would know it ------------------------------------------------------ */
+/* --- a request as the exchange would know it ------------------------------------------------- */
 
 struct side {
 	struct config         *config;
@@ -164,7 +164,7 @@ key_of(const struct side *s)
 	return key;
 }
 
-/* --- pairs ------------------------------------------------------------------------------------------ */
+/* --- pairs ----------------------------------------------------------------------------------- */
 
 struct pair {
 	const char *cache, *route;	/* what else is configured */
@@ -449,7 +449,7 @@ test_uris(void **state)
 	arena_reset(arena);
 }
 
-/* --- Vary ------------------------------------------------------------------------------------------- */
+/* --- Vary ------------------------------------------------------------------------------------ */
 
 static struct message *
 response(const char *fields)
@@ -550,7 +550,7 @@ test_variants(void **state)
 	arena_reset(arena);
 }
 
-/* --- canonical JSON --------------------------------------------------------------------------------- */
+/* --- canonical JSON -------------------------------------------------------------------------- */
 
 static void
 test_canonical(void **state)

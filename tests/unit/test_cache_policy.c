@@ -48,7 +48,7 @@ tear_down(void **state)
 	return 0;
 }
 
-/* --- what goes in ----------------------------------------------------------------------------------- */
+/* --- what goes in ---------------------------------------------------------------------------- */
 
 static struct cache_conf
 conf_of(void)
@@ -143,7 +143,7 @@ store(const struct cache_conf *conf, const char *rq, const char *rs)
 	return cache_policy_store(conf, &plan, response(rs), &times);
 }
 
-/* --- Cache-Control ---------------------------------------------------------------------------------- */
+/* --- Cache-Control --------------------------------------------------------------------------- */
 
 /* All that is set, in one order. */
 static struct str
@@ -222,7 +222,7 @@ test_cache_control(void **state)
 	assert_false(cache_control_of(response("200|Pragma: no-cache")).present);
 }
 
-/* --- requests --------------------------------------------------------------------------------------- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 static void
 test_lookup(void **state)
@@ -334,7 +334,7 @@ test_when_requested(void **state)
 	assert_false(cache_policy_lookup(&conf, request("GET /|Cache-Control: no-store")).may_serve);
 }
 
-/* --- storing ---------------------------------------------------------------------------------------- */
+/* --- storing --------------------------------------------------------------------------------- */
 
 static void
 test_lifetimes(void **state)
@@ -467,7 +467,7 @@ test_store_by_request(void **state)
 			    cache_why_word(store(&conf, rows[i].request, rows[i].response).why).p);
 }
 
-/* --- serving ---------------------------------------------------------------------------------------- */
+/* --- serving --------------------------------------------------------------------------------- */
 
 static const char *const verdicts[] = { "fresh", "stale", "swr", "revalidate", "fetch" };
 
@@ -605,7 +605,7 @@ test_stale_on(void **state)
 	}
 }
 
-/* --- conditions and ranges -------------------------------------------------------------------------- */
+/* --- conditions and ranges ------------------------------------------------------------------- */
 
 static void
 test_answers(void **state)
@@ -712,7 +712,7 @@ test_answers(void **state)
 	assert_false(cache_policy_leaves_out(FIELD_IF_MATCH) || cache_policy_leaves_out(FIELD_RANGE));
 }
 
-/* --- a 304 ------------------------------------------------------------------------------------------ */
+/* --- a 304 ----------------------------------------------------------------------------------- */
 
 static struct str
 print_fields(const struct message *m)
@@ -778,7 +778,7 @@ test_is_refreshed_by(void **state)
 			fail_msg("<%s> <%s>", rows[i].stored, rows[i].fresh);
 }
 
-/* --- unsafe methods --------------------------------------------------------------------------------- */
+/* --- unsafe methods -------------------------------------------------------------------------- */
 
 static void
 test_invalidates(void **state)
@@ -821,7 +821,7 @@ test_invalidates(void **state)
 	    paths), 1);
 }
 
-/* --- Cache-Status ----------------------------------------------------------------------------------- */
+/* --- Cache-Status ---------------------------------------------------------------------------- */
 
 static void
 test_status(void **state)

@@ -10,6 +10,7 @@ struct report;
 struct source {
 	const char *path;
 	const char *listen, *to;	/* both set: path is not looked at */
+	char      **argv;		/* of the process, for a new one (USR2) */
 };
 
 /* The configuration of the source, or NULL with its errors in the report. */

@@ -30,12 +30,15 @@ struct listener_registry {
 	listener_accept *on_accept;
 	void            *arg;
 	bool             is_paused;	/* max_connections reached */
+	bool             is_handed_over;/* another process listens on the same sockets: paths stay */
 };
 
 void listener_registry_init(struct listener_registry *, struct loop *, listener_accept *, void *arg);
 void listener_registry_fini(struct listener_registry *);
 /* Stops (resumes) accepting on all of them; what waits in the kernel's queue stays there. */
 void listener_registry_pause(struct listener_registry *, bool);
+/* The descriptors of all of them, at most max; they stay the listeners'. */
+size_t listener_registry_sockets(const struct listener_registry *, int *fds, size_t max);
 size_t listener_registry_count(const struct listener_registry *);
 
 /* The listener of that address, found or bound; NULL with *err when it cannot be bound. */

@@ -12,7 +12,9 @@
 
 #include "config/config.h"
 #include "daemon/tables.h"
+#include "daemon/notify.h"
 #include "daemon/worker.h"
+#include "net/inherit.h"
 
 #define WEIR_VERSION	"0.2"
 #define DEFAULT_FILE	"/etc/weir/weir.yaml"
@@ -103,10 +105,10 @@ static const struct option options[] = {
 int
 main(int argc, char **argv)
 {
-	struct source source = { NULL, NULL, NULL };
+	struct source source = { NULL, NULL, NULL, argv };
 	enum mode mode = MODE_RUN;
 	const char *table = NULL;
-	int c;
+	int c, code;
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "c:tTh", options, NULL)) != -1)
@@ -149,5 +151,11 @@ main(int argc, char **argv)
 		source.path = DEFAULT_FILE;
 	if (mode == MODE_REFERENCE)
 		return tables_print(table, stdout) ? EXIT_OK : usage("there is no such table", table);
-	return mode == MODE_RUN ? worker_run(&source) : inspect(&source, mode);
+	if (mode != MODE_RUN)
+		return inspect(&source, mode);
+	notify_init();
+	inherit_init();
+	code = worker_run(&source);
+	inherit_fini();
+	return code;
 }

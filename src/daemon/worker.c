@@ -26,11 +26,15 @@
 #include "config/config.h"
 #include "edge/front_h1.h"
 #include "edge/greet.h"
+#include "daemon/notify.h"
+#include "daemon/service.h"
+#include "daemon/upgrade.h"
 #include "exchange/cached.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
 #include "exchange/world.h"
 #include "net/conn.h"
+#include "net/inherit.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -59,12 +63,14 @@ struct signal_row {
 static void on_hup(evutil_socket_t, short, void *);
 static void on_stop(evutil_socket_t, short, void *);
 static void on_usr1(evutil_socket_t, short, void *);
+static void on_usr2(evutil_socket_t, short, void *);
 
 static const struct signal_row signals[] = {
 	{ SIGHUP, on_hup },
 	{ SIGTERM, on_stop },
 	{ SIGINT, on_stop },
 	{ SIGUSR1, on_usr1 },
+	{ SIGUSR2, on_usr2 },
 };
 enum { N_SIGNALS = sizeof(signals) / sizeof(signals[0]) };
 
@@ -76,6 +82,8 @@ struct worker {
 	struct deadline drain;
 	struct deadline tick;		/* of the caches: what is inactive goes */
 	size_t n_files;			/* descriptors we were given */
+	struct service service;
+	struct upgrade upgrade;
 	bool is_done;
 };
 
@@ -302,13 +310,16 @@ on_hup(evutil_socket_t number, short what, void *arg)
 		log_warn("reload: failed: stopping already");
 		return;
 	}
+	service_reloading(&wk->service);
 	g = load(wk, &unused);
 	if (g == NULL) {
 		log_error("reload: failed, nothing has changed");
+		service_reloaded(&wk->service, "see the log");
 		return;
 	}
 	generation_adopt(&wk->world, g);
 	generation_certificates(g, log_certificate, NULL);
+	service_reloaded(&wk->service, NULL);
 	log_info("reload: ok, generation %llu", (unsigned long long)g->id);
 }
 
@@ -362,6 +373,8 @@ start_drain(struct worker *wk)
 	greet_drain(&w->greeter);
 	front_h1_drain(&w->fronts);
 	deadline_arm(&wk->drain, limit > 0 ? limit : 1);
+	if (!w->listeners.is_handed_over)
+		service_stopping(&wk->service);
 	log_info("stopping: %zu exchanges in flight have %lld ms to end", w->n_live,
 	    (long long)limit);
 }
@@ -381,6 +394,45 @@ on_stop(evutil_socket_t number, short what, void *arg)
 	log_info("stopping at once");
 	end_all(wk);
 	wk->is_done = true;
+}
+
+/* --- the next program on the same sockets -------------------------------------------------------------- */
+
+static void
+on_usr2(evutil_socket_t number, short what, void *arg)
+{
+	struct worker *wk = arg;
+	struct err err;
+
+	(void)number;
+	(void)what;
+	clock_update();
+	if (wk->world.is_draining)
+		log_warn("upgrade: failed: stopping already");
+	else if (!upgrade_start(&wk->upgrade, wk->world.loop, &wk->world.listeners, wk->source->argv, &err))
+		log_error("upgrade: failed, nothing has changed: %s", err.text);
+	else
+		log_info("upgrade: process %d is starting", (int)wk->upgrade.child);
+}
+
+static void
+on_upgraded(void *arg)
+{
+	struct worker *wk = arg;
+
+	log_info("upgrade: ok, process %d takes over", (int)wk->upgrade.child);
+	/* The manager believes this of us only. */
+	notify_send("MAINPID=%d", (int)wk->upgrade.child);
+	wk->world.listeners.is_handed_over = true;
+	if (!wk->world.is_draining)
+		start_drain(wk);
+}
+
+static void
+on_upgrade_failed(void *arg, const char *why)
+{
+	(void)arg;
+	log_error("upgrade: failed, nothing has changed: the new program: %s", why);
 }
 
 /* --- start ---------------------------------------------------------------------------------------------- */
@@ -465,6 +517,8 @@ init(struct worker *wk, const struct source *source)
 		event_add(wk->signals[i], NULL);
 	}
 	loop_set_chore(w->loop, on_chore, wk);
+	service_init(&wk->service, w);
+	upgrade_init(&wk->upgrade, w->loop, on_upgraded, on_upgrade_failed, wk);
 }
 
 /* Gives everything back; false when something was not there to be given. */
@@ -486,6 +540,8 @@ fini(struct worker *wk)
 	deadline_fini(&wk->flush);
 	deadline_fini(&wk->drain);
 	deadline_fini(&wk->tick);
+	service_fini(&wk->service);
+	upgrade_fini(&wk->upgrade);
 	cache_registry_reap(&w->caches);
 	is_balanced = w->n_generations == 0 && w->n_live == 0 &&
 	    backend_registry_count(&w->backends) == 0 && line_registry_count(&w->lines) == 0 &&
@@ -535,12 +591,16 @@ worker_run(const struct source *source)
 	int code = 0;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN);	/* the children of an upgrade are nobody's to wait for */
 	init_modules();
 	init(&wk, source);
 	g = load(&wk, &code);
 	if (g != NULL) {
 		generation_adopt(&wk.world, g);
 		say_started(g);
+		inherit_warn_unused();
+		upgrade_tell_ready();
+		service_ready(&wk.service);
 		while (!wk.is_done)
 			loop_turn(wk.world.loop);
 		code = 0;

@@ -19,6 +19,7 @@
 #include <netinet/tcp.h>
 
 #include "base/slab.h"
+#include "net/inherit.h"
 #include "net/loop_private.h"
 
 enum {
@@ -197,7 +198,9 @@ listener_get(struct listener_registry *r, const struct address *a, struct err *e
 		err_set(err, "cannot listen on %.*s: give an address, not a name", STR_ARG(a->text));
 		return NULL;
 	}
-	fd = bind_socket(a, err);
+	fd = inherit_take(a, STR_NONE);
+	if (fd < 0)
+		fd = bind_socket(a, err);
 	if (fd < 0)
 		return NULL;
 	l = calloc(1, sizeof(*l));
@@ -237,7 +240,7 @@ listener_unref(struct listener *l)
 	if (l->is_watching)
 		event_del(&l->event);
 	close(l->fd);
-	if (l->path != NULL)
+	if (l->path != NULL && !l->registry->is_handed_over && !inherit_owns(l->path))
 		(void)unlink(l->path);
 	free(l->path);
 	free(l->identity);
@@ -297,6 +300,18 @@ listener_registry_pause(struct listener_registry *r, bool pause)
 	r->is_paused = pause;
 	while (table_next(&r->by_address, &pos, &key, &value))
 		watch(value);
+}
+
+size_t
+listener_registry_sockets(const struct listener_registry *r, int *fds, size_t max)
+{
+	struct str key;
+	void *value;
+	size_t pos = 0, n = 0;
+
+	while (n < max && table_next(&r->by_address, &pos, &key, &value))
+		fds[n++] = ((const struct listener *)value)->fd;
+	return n;
 }
 
 size_t

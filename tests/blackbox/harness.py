@@ -701,7 +701,8 @@ def folder():
 class Weir:
     """A running daemon.  $PORT, $PORT2.., $LOG, $DIR and $O1.. (the origins) are put into the text."""
 
-    def __init__(self, text=None, *origins, args=None, nofile=None, env=None, ready=True, **names):
+    def __init__(self, text=None, *origins, args=None, nofile=None, env=None, ready=True, sockets=(),
+                 prefix=(), **names):
         self.dir = tempfile.mkdtemp(prefix="weir-test.")
         self.names = {"DIR": self.dir, "LOG": os.path.join(self.dir, "access.log"), **names}
         for i in range(1, 5):
@@ -727,11 +728,18 @@ class Weir:
         def limits():
             if nofile:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
+            for i, s in enumerate(sockets):     # handed over as systemd does
+                os.dup2(s.fileno(), 3 + i)
 
+        if sockets:
+            env = {**(env or {}), "LISTEN_FDS": str(len(sockets))}
+            prefix = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"]
+        handed = tuple(range(3, 3 + len(sockets)))
+        argv = [*prefix, *command(self.report), *args]
         with open(self.stderr_path, "wb") as err, open(self.stdout_path, "wb") as out:
-            self.process = subprocess.Popen([*command(self.report), *args], stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=err, env=environment(**(env or {})), cwd=self.dir,
-                                            preexec_fn=limits)
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                            env=environment(**(env or {})), cwd=self.dir,
+                                            preexec_fn=limits, pass_fds=handed)
         self.pid = self.process.pid
         _live.append(self)
         if ready:

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What the service manager is told of a worker: ready, reloading, how it goes, alive. */
+#ifndef DAEMON_SERVICE_H
+#define DAEMON_SERVICE_H
+
+#include "net/loop.h"
+
+struct world;
+
+struct service {
+	struct world   *world;
+	struct deadline status;		/* looks each second whether there is news */
+	struct deadline watchdog;
+	char            said[160];	/* the last STATUS */
+};
+
+void service_init(struct service *, struct world *);
+void service_fini(struct service *);
+/* The generation is adopted, clients come in; also after a reload, whatever became of it. */
+void service_ready(struct service *);
+/* A reload begins.  service_ready ends it; failed says why nothing has changed, else NULL. */
+void service_reloading(struct service *);
+void service_reloaded(struct service *, const char *failed);
+void service_stopping(struct service *);
+
+#endif

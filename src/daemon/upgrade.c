@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A child with our listening sockets, as systemd would hand them over, and a pipe on which it says
+ * that it is ready.  Its end without a word is the other answer.
+ */
+#include "daemon/upgrade.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "daemon/notify.h"
+#include "net/listener.h"
+
+#define READY_VARIABLE	"WEIR_READY_FD"
+
+enum {
+	FIRST = 3,			/* where handed-over descriptors begin: sd_listen_fds(3) */
+	SOCKETS_MAX = 256,
+	LIMIT = 60000			/* ms for the new one to read its configuration and be ready */
+};
+
+static void
+end(struct upgrade *u)
+{
+	if (u->child == 0)
+		return;
+	event_del(&u->event);
+	close(u->pipe);
+	deadline_disarm(&u->limit);
+	u->child = 0;
+}
+
+static void
+on_word(evutil_socket_t fd, short what, void *arg)
+{
+	struct upgrade *u = arg;
+	char word;
+	ssize_t n = read(fd, &word, 1);
+
+	(void)what;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == 1) {
+		u->on_ready(u->arg);
+		end(u);
+		return;
+	}
+	end(u);
+	u->on_fail(u->arg, "it ended before it was ready");
+}
+
+static void
+on_late(void *arg)
+{
+	struct upgrade *u = arg;
+
+	(void)kill(u->child, SIGKILL);
+	end(u);
+	u->on_fail(u->arg, "it was not ready within a minute and was ended");
+}
+
+void
+upgrade_init(struct upgrade *u, struct loop *loop, void (*on_ready)(void *),
+    void (*on_fail)(void *, const char *), void *arg)
+{
+	memset(u, 0, sizeof(*u));
+	u->on_ready = on_ready;
+	u->on_fail = on_fail;
+	u->arg = arg;
+	deadline_init(&u->limit, loop, on_late, u);
+}
+
+void
+upgrade_fini(struct upgrade *u)
+{
+	end(u);
+	deadline_fini(&u->limit);
+}
+
+/* --- in the child ------------------------------------------------------------------------------ */
+
+/* Puts the descriptors where they are looked for; they survive exec there. */
+static bool
+arrange(int *fds, size_t n)
+{
+	size_t i;
+
+	/* First out of the way of each other. */
+	for (i = 0; i < n; i++) {
+		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST + SOCKETS_MAX + 1);
+		if (fds[i] < 0)
+			return false;
+	}
+	for (i = 0; i < n; i++)
+		if (dup2(fds[i], FIRST + (int)i) < 0)
+			return false;
+	return true;
+}
+
+static void
+set_number(const char *name, long long value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lld", value);
+	setenv(name, text, 1);
+}
+
+static void
+become_new(int *fds, size_t n_sockets, char **argv)
+{
+	sigset_t none;
+
+	if (!arrange(fds, n_sockets + 1))
+		_exit(127);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	set_number("LISTEN_PID", (long long)getpid());
+	set_number("LISTEN_FDS", (long long)n_sockets);
+	set_number(READY_VARIABLE, FIRST + (long long)n_sockets);
+	notify_export();
+	execvp(argv[0], argv);
+	fprintf(stderr, "weir: cannot start %s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+/* --- in the parent ------------------------------------------------------------------------------- */
+
+bool
+upgrade_start(struct upgrade *u, struct loop *loop, const struct listener_registry *listeners,
+    char **argv, struct err *err)
+{
+	int fds[SOCKETS_MAX + 1], pipes[2];
+	size_t n;
+	pid_t child;
+
+	if (u->child != 0)
+		return err_set(err, "a new program is starting already (pid %d)", (int)u->child);
+	n = listener_registry_sockets(listeners, fds, SOCKETS_MAX);
+	if (pipe2(pipes, O_CLOEXEC) != 0)
+		return err_set(err, "cannot make a pipe: %s", strerror(errno));
+	fds[n] = pipes[1];
+	child = fork();
+	if (child == 0)
+		become_new(fds, n, argv);
+	close(pipes[1]);
+	if (child < 0) {
+		close(pipes[0]);
+		return err_set(err, "cannot fork: %s", strerror(errno));
+	}
+	(void)fcntl(pipes[0], F_SETFL, O_NONBLOCK);
+	u->child = child;
+	u->pipe = pipes[0];
+	event_assign(&u->event, loop_base(loop), u->pipe, EV_READ | EV_PERSIST, on_word, u);
+	event_add(&u->event, NULL);
+	deadline_arm(&u->limit, LIMIT);
+	return true;
+}
+
+void
+upgrade_tell_ready(void)
+{
+	const char *text = getenv(READY_VARIABLE);
+	uint64_t fd;
+
+	if (text != NULL && str_to_uint(str_of(text), 65536, &fd)) {
+		(void)!write((int)fd, "r", 1);
+		close((int)fd);
+	}
+	unsetenv(READY_VARIABLE);
+}

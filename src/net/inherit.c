@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets from the service manager, or from the process before this one, by address or name. */
+#include "net/inherit.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <netinet/in.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/log.h"
+#include "base/str.h"
+
+enum {
+	FIRST = 3,			/* SD_LISTEN_FDS_START */
+	MAX = 256
+};
+
+struct inherited {
+	int    fd;
+	char   text[128];		/* its address */
+	char  *name;			/* NULL: none */
+	uint16_t port;
+	bool   is_dual;			/* [::] that takes IPv4 too */
+	bool   is_used;
+};
+
+static struct inherited sockets[MAX];
+static size_t n_sockets;
+
+static bool
+listens(int fd)
+{
+	int value = 0, type = 0;
+	socklen_t len = sizeof(value);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) != 0 || value == 0)
+		return false;
+	len = sizeof(type);
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+static bool
+takes_both(int fd)
+{
+	int only = 1;
+	socklen_t len = sizeof(only);
+
+	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only == 0;
+}
+
+static void
+take(int fd, struct str name)
+{
+	struct inherited *s = &sockets[n_sockets];
+	union sockaddr_any sa;
+	socklen_t len = sizeof(sa);
+	int flags;
+
+	memset(&sa, 0, sizeof(sa));
+	if (!listens(fd) || getsockname(fd, &sa.sa, &len) != 0) {
+		log_warn("descriptor %d was handed over but does not listen: it is closed", fd);
+		close(fd);
+		return;
+	}
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		log_warn("descriptor %d: %s", fd, strerror(errno));
+	address_format(&sa.sa, s->text, sizeof(s->text));
+	s->fd = fd;
+	s->port = address_port(&sa.sa);
+	s->is_dual = sa.sa.sa_family == AF_INET6 && takes_both(fd) &&
+	    IN6_IS_ADDR_UNSPECIFIED(&sa.in6.sin6_addr);
+	s->name = name.len > 0 ? strndup(name.p, name.len) : NULL;
+	n_sockets++;
+}
+
+/* Takes what stands before the next colon off *rest. */
+static struct str
+next_name(struct str *rest)
+{
+	ptrdiff_t at = str_find(*rest, ':');
+	struct str name = at < 0 ? *rest : str_first(*rest, (size_t)at);
+
+	*rest = at < 0 ? STR_NONE : str_from(*rest, (size_t)at + 1);
+	return name;
+}
+
+void
+inherit_init(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	struct str names = str_of(getenv("LISTEN_FDNAMES"));
+	uint64_t n_pid, n, i;
+
+	if (pid != NULL && fds != NULL && str_to_uint(str_of(pid), INT32_MAX, &n_pid) &&
+	    (pid_t)n_pid == getpid() && str_to_uint(str_of(fds), MAX, &n))
+		for (i = 0; i < n; i++)
+			take(FIRST + (int)i, next_name(&names));
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+}
+
+void
+inherit_fini(void)
+{
+	while (n_sockets > 0) {
+		struct inherited *s = &sockets[--n_sockets];
+
+		close(s->fd);
+		free(s->name);
+		memset(s, 0, sizeof(*s));
+	}
+}
+
+static bool
+is_meant(const struct inherited *s, const struct address *a, struct str name)
+{
+	if (name.len > 0 && s->name != NULL && str_eq(str_of(s->name), name))
+		return true;
+	if (str_eq(str_of(s->text), a->text))
+		return true;
+	/* "ListenStream=80" is one socket for both families. */
+	return s->is_dual && !a->is_unix && !a->is_name && a->sa.sa.sa_family == AF_INET &&
+	    a->sa.in.sin_addr.s_addr == htonl(INADDR_ANY) && a->port == s->port;
+}
+
+int
+inherit_take(const struct address *a, struct str name)
+{
+	size_t i;
+	int fd;
+
+	for (i = 0; i < n_sockets; i++) {
+		if (!is_meant(&sockets[i], a, name))
+			continue;
+		fd = fcntl(sockets[i].fd, F_DUPFD_CLOEXEC, FIRST);
+		if (fd < 0)
+			log_warn("the socket of %.*s cannot be taken over: %s", STR_ARG(a->text),
+			    strerror(errno));
+		else
+			sockets[i].is_used = true;
+		return fd;
+	}
+	return -1;
+}
+
+bool
+inherit_owns(const char *path)
+{
+	struct str text;
+	size_t i;
+
+	for (i = 0; i < n_sockets; i++) {
+		text = str_of(sockets[i].text);
+		if (str_starts(text, STR("unix:")) && str_eq(str_from(text, 5), str_of(path)))
+			return true;
+	}
+	return false;
+}
+
+void
+inherit_warn_unused(void)
+{
+	size_t i;
+
+	for (i = 0; i < n_sockets; i++)
+		if (!sockets[i].is_used)
+			log_warn("a socket on %s was handed over, but listen: does not name it",
+			    sockets[i].text);
+}

@@ -53,7 +53,8 @@ LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHT
 FUZZERS	:= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench bench-overload bench-micro fuzz clean need-% build programs
+.PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench bench-overload \
+	bench-micro fuzz install uninstall deb clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
 	@$(MAKE) --no-print-directory build
@@ -175,6 +176,36 @@ bench-micro: need-build	## what single parts cost: cache keys, limits
 $(B)/micro_%: bench/micro_%.c $(B)/libweir.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(B)/libweir.a $(LIBS)
+
+SBINDIR	= $(PREFIX)/sbin
+MANDIR	= $(PREFIX)/share/man
+UNITDIR	= $(PREFIX)/lib/systemd/system
+CONFDIR	?= /etc/weir
+VERSION	= $(shell sed -n 's/^\#define WEIR_VERSION[^"]*"\(.*\)"/\1/p' src/daemon/main.c)
+
+install: need-build	## into DESTDIR and PREFIX; a configuration that is there stays
+	@$(MAKE) --no-print-directory build
+	install -D -m 755 build/release/weir $(DESTDIR)$(SBINDIR)/weir
+	install -D -m 644 src/daemon/weir.8 $(DESTDIR)$(MANDIR)/man8/weir.8
+	install -D -m 644 src/config/weir.yaml.5 $(DESTDIR)$(MANDIR)/man5/weir.yaml.5
+	@mkdir -p $(DESTDIR)$(UNITDIR)
+	sed 's,@BINDIR@,$(SBINDIR),' conf/systemd/weir.service >$(DESTDIR)$(UNITDIR)/weir.service
+	install -m 644 conf/systemd/weir.socket $(DESTDIR)$(UNITDIR)/weir.socket
+	@test -e $(DESTDIR)$(CONFDIR)/weir.yaml || \
+		{ echo 'install -D -m 644 conf/weir.yaml $(DESTDIR)$(CONFDIR)/weir.yaml'; \
+		  install -D -m 644 conf/weir.yaml $(DESTDIR)$(CONFDIR)/weir.yaml; }
+
+uninstall:		## what install put there; a configuration that was changed stays
+	rm -f $(DESTDIR)$(SBINDIR)/weir $(DESTDIR)$(MANDIR)/man8/weir.8 \
+		$(DESTDIR)$(MANDIR)/man5/weir.yaml.5 $(DESTDIR)$(UNITDIR)/weir.service \
+		$(DESTDIR)$(UNITDIR)/weir.socket
+	@if cmp -s conf/weir.yaml $(DESTDIR)$(CONFDIR)/weir.yaml; then \
+		rm -f $(DESTDIR)$(CONFDIR)/weir.yaml; rmdir $(DESTDIR)$(CONFDIR) 2>/dev/null || true; \
+	elif [ -e $(DESTDIR)$(CONFDIR)/weir.yaml ]; then \
+		echo '$(DESTDIR)$(CONFDIR)/weir.yaml was changed and stays'; fi
+
+deb: need-deb		## a Debian package, into build/
+	@sh conf/debian/build.sh $(VERSION) build
 
 clean:			## remove what was built
 	rm -rf build

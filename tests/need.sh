@@ -16,7 +16,8 @@ if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) <
 fi
 case ${1:-build} in
 build) want=$build ;;
-test)  want="$build libcmocka-dev python3 libasan8 libubsan1 mandoc $clients" ;;
+test)  want="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc $clients" ;;
+deb)   want="$build dpkg-dev" ;;
 demo)  want="$build python3" ;;
 bench) want="$build python3 nginx-light haproxy wrk" ;;
 valgrind) want="$build libcmocka-dev python3 valgrind libc6-dbg mandoc $clients" ;;

@@ -47,6 +47,7 @@ struct template {
 
 struct listen_conf {
 	struct address address;
+	struct str     name;		/* of an inherited socket, or empty */
 	struct tls_server_conf *tls;	/* NULL: plain */
 };
 
@@ -218,6 +219,7 @@ struct config {
 	struct route_conf     *routes;          size_t n_routes;
 	struct client_conf     client;
 	struct access_log_conf access_log;
+	struct str             user, group;	/* whom to become; empty: stay */
 	msec                   drain_timeout;
 };
 

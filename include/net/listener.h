@@ -41,8 +41,9 @@ void listener_registry_pause(struct listener_registry *, bool);
 size_t listener_registry_sockets(const struct listener_registry *, int *fds, size_t max);
 size_t listener_registry_count(const struct listener_registry *);
 
-/* The listener of that address, found or bound; NULL with *err when it cannot be bound. */
-struct listener *listener_get(struct listener_registry *, const struct address *, struct err *);
+/* The listener of that address, found, inherited by address or name (inherit.h), or bound; NULL with *err when it cannot be bound. */
+struct listener *listener_get(struct listener_registry *, const struct address *, struct str name,
+    struct err *);
 /* The last one closes it (and removes the path of a unix socket). */
 void listener_unref(struct listener *);
 /* What the current configuration says of it; NULL before any has. */

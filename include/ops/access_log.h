@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <stdio.h>
 
 #include "base/end.h"
@@ -45,6 +46,8 @@ void access_log_write(struct access_log *, const struct record *);
 void access_log_flush(struct access_log *);
 /* True when lines wait to be flushed. */
 bool access_log_is_dirty(const struct access_log *);
+/* The file becomes that user's, who will have to open it again; not stdout and its like. */
+void access_log_give(const struct access_log *, uid_t, gid_t);
 /* USR1: opens the path again (after rotation); keeps the old one when that fails. */
 bool access_log_reopen(struct access_log *, struct err *);
 /* True when both name the same file and format: then the log is carried over a reload. */

@@ -8,6 +8,8 @@
  */
 #include "config/schema.h"
 
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -2357,9 +2359,35 @@ parse_listens(struct reading *r, const struct row *row, const struct node *n, vo
 static const struct type type_listens = { parse_listens, print_list };
 static const struct type type_listen_entry = { parse_listen_entry, print_map };
 
+/* A name that this machine knows: min says of what. */
+enum { ACCOUNT_USER, ACCOUNT_GROUP };
+
+static bool
+parse_account(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	char name[64];
+
+	if (!parse_plain(r, row, n, base))
+		return false;
+	if (n->text.len == 0)
+		return true;
+	if (n->text.len >= sizeof(name))
+		return complain(r, n, "too long, a name has at most %zu bytes", sizeof(name) - 1);
+	snprintf(name, sizeof(name), "%.*s", STR_ARG(n->text));
+	if (row->min == ACCOUNT_USER ? getpwnam(name) != NULL : getgrnam(name) != NULL)
+		return true;
+	return complain(r, n, "this machine has no %s %s, make one with %s --system %s",
+	    row->min == ACCOUNT_USER ? "user" : "group", name,
+	    row->min == ACCOUNT_USER ? "adduser" : "addgroup", name);
+}
+
+static const struct type type_account = { parse_account, print_text_row };
+
 static const struct row listen_rows[] = {
 	{ "address", &type_listen, offsetof(struct listen_conf, address), .required = true,
 	  .example = "80", .help = "give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path" },
+	{ "name", &type_plain, offsetof(struct listen_conf, name), "\"\"",
+	  .help = "takes the socket that systemd calls so (FileDescriptorName=), whatever its address" },
 	{ "tls", &type_tls_server, offsetof(struct listen_conf, tls), .rows = tls_server_rows,
 	  .optional = true, .help = "clients speak TLS here; plain without" },
 	{ .key = NULL },
@@ -2408,6 +2436,10 @@ static const struct row root_rows[] = {
 	{ "client", &type_section, CONF(client), "{}", .rows = client_rows, .help = "limits of clients" },
 	{ "access_log", &type_log, CONF(access_log), "{}", .rows = log_rows,
 	  .help = "one line for each request" },
+	{ "user", &type_account, CONF(user), "\"\"", ACCOUNT_USER,
+	  .help = "whom to become once sockets, certificates and logs are open; needs root to start" },
+	{ "group", &type_account, CONF(group), "\"\"", ACCOUNT_GROUP,
+	  .help = "the group instead of that user's own" },
 	{ "drain_timeout", &type_msec, CONF(drain_timeout), "30s", 0, DAY,
 	  .help = "how long requests in flight may go on when weir stops" },
 	{ .key = NULL },

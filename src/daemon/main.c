@@ -41,7 +41,8 @@ print_help(FILE *out)
 	      "      --version       weir's version and those of its libraries\n"
 	      "  -h, --help          this text\n"
 	      "\n"
-	      "signals: HUP reload; TERM, INT finish and stop, a second one at once; USR1 reopen logs\n"
+	      "signals: HUP reload; TERM, INT finish and stop, a second one at once; USR1 reopen logs;\n"
+	      "         USR2 start a new program on the same sockets\n"
 	      "exit codes: 0 done, 1 configuration, 2 usage, 3 could not start\n",
 	    out);
 }

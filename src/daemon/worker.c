@@ -27,6 +27,7 @@
 #include "edge/front_h1.h"
 #include "edge/greet.h"
 #include "daemon/notify.h"
+#include "daemon/privilege.h"
 #include "daemon/service.h"
 #include "daemon/upgrade.h"
 #include "exchange/cached.h"
@@ -583,6 +584,29 @@ say_started(const struct generation *g)
 	log_info("started: listening on %s", list);
 }
 
+/* What only root may open is open by now. */
+static bool
+become_user(struct worker *wk)
+{
+	const struct config *conf = wk->world.current->config;
+	struct identity id;
+	struct err err;
+
+	if (!privilege_find(conf->user, conf->group, &id, &err)) {
+		log_error("%s", err.text);
+		return false;
+	}
+	if (id.is_set && geteuid() == 0)
+		access_log_give(wk->world.access_log, id.uid, id.gid);
+	if (!privilege_drop(&id, &err)) {
+		log_error("%s", err.text);
+		return false;
+	}
+	if (geteuid() == 0)
+		log_warn("running as root: name a user in user:, or let systemd do it");
+	return true;
+}
+
 int
 worker_run(const struct source *source)
 {
@@ -597,6 +621,12 @@ worker_run(const struct source *source)
 	g = load(&wk, &code);
 	if (g != NULL) {
 		generation_adopt(&wk.world, g);
+		if (!become_user(&wk)) {
+			code = EXIT_START;
+			wk.is_done = true;
+		}
+	}
+	if (g != NULL && !wk.is_done) {
 		say_started(g);
 		inherit_warn_unused();
 		upgrade_tell_ready();

@@ -90,7 +90,8 @@ open_listeners(struct generation *g, struct err *err)
 	g->listeners = calloc(conf->n_listen + 1, sizeof(*g->listeners));
 	check(g->listeners != NULL);
 	for (i = 0; i < conf->n_listen; i++) {
-		g->listeners[i] = listener_get(&g->world->listeners, &conf->listen[i].address, err);
+		g->listeners[i] = listener_get(&g->world->listeners, &conf->listen[i].address,
+		    conf->listen[i].name, err);
 		if (g->listeners[i] == NULL)
 			return false;
 		g->n_listeners++;

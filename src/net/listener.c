@@ -185,7 +185,7 @@ bind_socket(const struct address *a, struct err *err)
 }
 
 struct listener *
-listener_get(struct listener_registry *r, const struct address *a, struct err *err)
+listener_get(struct listener_registry *r, const struct address *a, struct str name, struct err *err)
 {
 	struct listener *l = table_get(&r->by_address, a->text);
 	int fd;
@@ -198,7 +198,7 @@ listener_get(struct listener_registry *r, const struct address *a, struct err *e
 		err_set(err, "cannot listen on %.*s: give an address, not a name", STR_ARG(a->text));
 		return NULL;
 	}
-	fd = inherit_take(a, STR_NONE);
+	fd = inherit_take(a, name);
 	if (fd < 0)
 		fd = bind_socket(a, err);
 	if (fd < 0)

@@ -681,6 +681,13 @@ access_log_close(struct access_log *l)
 	free(l);
 }
 
+void
+access_log_give(const struct access_log *l, uid_t uid, gid_t gid)
+{
+	if (l->fd > STDERR_FILENO && fchown(l->fd, uid, gid) != 0)
+		log_warn("access log %s: cannot be given to its user: %s", l->path, strerror(errno));
+}
+
 bool
 access_log_reopen(struct access_log *l, struct err *err)
 {

@@ -31,6 +31,15 @@ def test_by_address():
             assert c.recv_response().status == 200
 
 
+def test_by_name():
+    """FileDescriptorName= of the unit, name: of the file: whatever the address."""
+    port = free_port()
+    with listening(port) as s:
+        text = conf(listen='{address: "127.0.0.1:1", name: web}')
+        with Weir(text, Origin(), PORT=port, sockets=[s], env={"LISTEN_FDNAMES": "web"}) as w:
+            assert get(w).status == 200
+
+
 def test_dual_stack_for_a_bare_port():
     port = free_port()
     with listening(port, socket.AF_INET6, "::", both=True) as s:

@@ -2311,8 +2311,10 @@ parse_listen_entry(struct reading *r, const struct row *row, const struct node *
 {
 	if (n->kind == NODE_LIST)
 		return complain(r, n, "an address is expected here, or a mapping with one");
-	return n->kind == NODE_SCALAR ? parse_listen(r, &row->rows[0], n, base)
-	    : schema_fill(r, row->rows, n, base);
+	if (n->kind == NODE_MAP)
+		return schema_fill(r, row->rows, n, base);
+	((struct listen_conf *)base)->name = STR("");
+	return parse_listen(r, &row->rows[0], n, base);
 }
 
 static void

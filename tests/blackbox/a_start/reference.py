@@ -35,6 +35,9 @@ WITH = {
 # Values other than the default, for keys whose kind does not tell one.
 VALUES = {
     "listen.address": "\"[::1]:82\"",
+    "listen.name": "web",
+    "user": "nobody",
+    "group": "daemon",
     "listen.tls.certificates.cert": "/etc/weir/other.pem",
     "listen.tls.certificates.key": "/etc/weir/other.key",
     "listen.tls.certificates.ocsp": "/etc/weir/other.der",

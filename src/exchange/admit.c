@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
+#include "exchange/relay.h"
 #include "exchange/world.h"
 #include "http/message.h"
 #include "policy/limit.h"
@@ -50,8 +51,10 @@ admit_enter(struct exchange *x)
 	x->verdict = limit_take(x->claims, x->n_claims, now_ns());
 	if (x->verdict->word == LIMIT_REFUSED)
 		refuse(x, x->verdict);
-	else if (x->verdict->word == LIMIT_DELAYED)
+	else if (x->verdict->word == LIMIT_DELAYED) {
 		x->admitted_us = clock_now_us() + (x->verdict->wait + 999) / 1000;
+		relay_wait(x);
+	}
 }
 
 static void

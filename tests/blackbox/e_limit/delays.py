@@ -94,6 +94,24 @@ def test_a_body_waits_too():
         assert all(r.body == body for r in o.requests)
 
 
+def test_expect_waits_longer_than_a_body_may():
+    def handler(c, r):
+        if r.has("Expect"):
+            c.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        c.answer(c.read_body(r))
+    o = Origin(handler, read_body=False)
+    text = limited("l: {rate: 1/s, burst: 2, delay: true}") + "client: {body_timeout: 200ms}\n"
+    with Weir(text, o) as w:
+        clients = [Client(w) for _ in range(3)]
+        for c in clients:
+            c.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        for c in clients:
+            Background(lambda c=c: c.recv_head().status == 100 and c.send(b"abc"))
+        w.log(3)
+        assert [x["status"] for x in w.log(3)] == [200] * 3
+        assert "delayed" in [x["limit"] for x in w.log(3)]
+
+
 def test_reply_and_redirect_wait():
     routes = ("{path: /a, respond: {body: a}, limit: l}, {path: /b, limit: l, redirect: "
               "{to: \"https://x.example\"}}, {path: /, upstream: up}")

@@ -522,13 +522,28 @@ init(struct worker *wk, const struct source *source)
 	upgrade_init(&wk->upgrade, w->loop, on_upgraded, on_upgrade_failed, wk);
 }
 
+/* One that comes from here on would end the process by default, and what it says is over. */
+static void
+stop_signals(struct worker *wk)
+{
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < N_SIGNALS; i++)
+		sigaddset(&set, signals[i].number);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (i = 0; i < N_SIGNALS; i++)
+		event_free(wk->signals[i]);
+}
+
 /* Gives everything back; false when something was not there to be given. */
 static bool
 fini(struct worker *wk)
 {
 	struct world *w = &wk->world;
 	bool is_balanced;
-	size_t n_files, i;
+	size_t n_files;
 
 	exchange_reap(w);
 	if (w->current != NULL)
@@ -536,8 +551,7 @@ fini(struct worker *wk)
 	w->current = NULL;
 	if (w->access_log != NULL)
 		access_log_close(w->access_log);
-	for (i = 0; i < N_SIGNALS; i++)
-		event_free(wk->signals[i]);
+	stop_signals(wk);
 	deadline_fini(&wk->flush);
 	deadline_fini(&wk->drain);
 	deadline_fini(&wk->tick);

@@ -114,6 +114,21 @@ def test_second_signal():
         c.wait_closed()
 
 
+def test_signals_up_to_the_very_end():
+    o = Origin()
+    with Weir(conf(), o) as w:
+        assert get(w).status == 200
+        kinds = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT]
+
+        def storm():
+            w.signal(kinds[0])
+            kinds.append(kinds.pop(0))
+            return w.process.poll() is not None
+
+        eventually(storm, 30, "weir ends")
+        ended(w)
+
+
 def test_reload_while_draining():
     gate = Gate()
     o = Origin(holding(gate))

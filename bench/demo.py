@@ -77,7 +77,10 @@ class Signals:
 
 def say(text=""):
     status("")
-    print(text.rstrip(), flush=True)
+    try:
+        print(text.rstrip(), flush=True)
+    except BrokenPipeError:             # "make demo | head"
+        raise Stop from None
 
 
 def title(text):
@@ -492,9 +495,9 @@ def spread(demo):
         say(f"   {name:9}{len({a.client for a in those}):>8}{len(those):>11}  {bar:12}"
             + times([a.first for a in those]) + times([a.total for a in those]))
     moved = [a for a in answers if int(a.instance) != demo.home[a.client]]
-    say(f"   {len(answers)} asked, {len(answers)} answered; each client has its instance (ip_hash), "
-        f"{count(len(moved), 'question')} went to")
-    say("   another one that was free: an instance has one at a time (max_inflight), who finds none waits")
+    say(f"   {len(answers)} asked, {len(answers)} answered, {len(moved)} by another instance than their "
+        "client's own (ip_hash) because it")
+    say("   was busy: each has one question at a time (max_inflight), the rest wait in weir's line")
 
 
 def alone(demo, address):
@@ -525,7 +528,7 @@ def leave(demo):
         else:
             answer = words(client.http.getresponse())
             for _ in range(read):
-                next(answer)
+                next(answer, None)
         client.close()
         left = time.monotonic()
         demo.until(lambda: demo.stats(port)["abandoned"] > before["abandoned"], 10,
@@ -581,7 +584,8 @@ def kill(demo):
         return inside
 
     answers, inside = demo.ask_all(n, stream=False, meanwhile=strike)
-    moved = collections.Counter(int(a.instance) for a in answers if int(a.instance) != demo.home[a.client])
+    moved = collections.Counter(int(a.instance) for a in answers
+                                if demo.home[a.client] == victim != int(a.instance))
     say(f"   killed with {count(inside, 'question')} in it; {len(answers)} asked, {len(answers)} answered: "
         "nobody noticed")
     say(f"   {count(sum(moved.values()), 'question')} of its clients answered by others: "
@@ -695,10 +699,12 @@ def show(args):
                 scenario(demo)
                 demo.check()
         stay(demo)
-    except Failed as e:
-        why = str(e)
-    except (Stop, BrokenPipeError):
+    except Stop:
         pass
+    except Exception as e:              # noqa: B902  (nothing may be left running)
+        why = str(e) if isinstance(e, Failed) else f"{type(e).__name__}: {e}"
+        if demo is not None and demo.weir is not None and demo.weir.wait(0.5):
+            why = f"weir {demo.weir.how()}; its stderr:\n{demo.weir.last_words()}"
     finally:
         Signals.came = True             # the end is bounded in time and wants no signal
         if demo is not None:

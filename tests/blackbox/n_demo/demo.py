@@ -73,16 +73,14 @@ def test_without_a_terminal():
         assert code == 0 and err == "", (code, out, err)
         rows = {name: (int(clients), int(questions)) for name, clients, questions in
                 re.findall(r"^ +(:\d+|all) +(\d+) +(\d+) ", out, re.M)}
-        whole = rows.pop("all")
-        assert whole == (12, 36) and set(rows) == {f":{p}" for p in demo.models}, out
-        assert whole == tuple(map(sum, zip(*rows.values()))), out
-        assert sum(n > 0 for _, n in rows.values()) >= 2, "all clients on one instance:\n" + out
-        assert "each client stayed with its instance" in out, out
+        assert rows.pop("all") == (12, 36) and set(rows) == {f":{p}" for p in demo.models}, out
+        assert sum(n for _, n in rows.values()) == 36 and all(n > 0 for _, n in rows.values()), out
+        assert "36 asked, 36 answered" in out, out
+        assert "24 tokens computed for 240 delivered" in out, out
         assert len(re.findall(r"free after +\d+ ms, +\d+ tokens computed, 0 of them for nobody", out)) == 2, out
-        inside = re.search(r"killed with (\d+) questions in it; 24 asked, 24 answered: nobody noticed", out)
-        assert inside and int(inside.group(1)) >= 2, out
-        moved = int(re.search(r"(\d+) questions? of its clients answered by others", out).group(1))
-        assert moved >= int(inside.group(1)), out
+        assert "10 answered, 240 tokens computed for 240 delivered, 0 for who had left" in out, out
+        assert re.search(r"killed with [1-9]\d* questions? in it; 24 asked, 24 answered: nobody noticed", out), out
+        assert re.search(r"[1-9]\d* questions? of its clients answered by others: \d+ by :", out), out
         assert re.search(r"asked again after [\d.]+ s .*; (\d+) of \1 answered", out), out
         assert out.endswith("the demo ends here.\nstopped\n"), out
 

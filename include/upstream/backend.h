@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "base/table.h"
 #include "net/loop.h"
+#include "net/resolve.h"
 
 #define BACKEND_MAX_FAILS 64
 
@@ -38,14 +39,17 @@ struct backend_stats {
 struct backend_registry {
 	struct loop *loop;
 	struct table by_identity;
+	const struct lookup *lookup;	/* names that were resolved for backend_get, or NULL */
 };
 
 struct backend {
 	unsigned magic, refs;
 	struct backend_registry *registry;
 	struct str     identity;	/* address->text, own memory */
-	struct address address;		/* own memory; sa valid when is_resolved */
-	bool           is_resolved;
+	struct address address;		/* own memory */
+	struct resolved found;		/* its socket addresses; none: down */
+	size_t         turn;		/* the one among them that is tried first */
+	unsigned       moves;		/* how often they changed */
 	unsigned       inflight;	/* exchanges that were given this server */
 	unsigned       slots;		/* of these, of pools that limit it (pool.h) */
 	/* passive health */
@@ -68,7 +72,8 @@ void backend_registry_init(struct backend_registry *, struct loop *);
 void backend_registry_fini(struct backend_registry *);
 size_t backend_registry_count(const struct backend_registry *);
 
-/* The backend of that address, found or made; the caller owns a reference. */
+/* The backend of that address, found or made; the caller owns a reference.  A name is resolved anew:
+ * by the registry's lookup, or here and now. */
 struct backend *backend_get(struct backend_registry *, const struct address *);
 struct backend *backend_ref(struct backend *);
 /* The last one closes the idle connections and frees it. */
@@ -78,6 +83,11 @@ void backend_unref(struct backend *);
  * was ejected: inside whatever call that was, so it may only take note. */
 void backend_watch(struct backend *, struct backend_watch *, void (*changed)(void *arg), void *arg);
 void backend_unwatch(struct backend *, struct backend_watch *);
+
+/* --- socket addresses: a name may have several, of which some do not answer ------------------ */
+/* The index of the one to try first; and that it did not answer, so that another comes first. */
+size_t backend_address_first(const struct backend *);
+void backend_address_failed(struct backend *, size_t);
 
 /* --- passive health (BEHAVIOUR.md 7); now is monotonic ------------------------------------- */
 enum backend_health backend_health(const struct backend *, msec now);

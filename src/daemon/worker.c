@@ -38,6 +38,7 @@
 #include "net/inherit.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "net/resolve.h"
 #include "net/tls.h"
 #include "ops/access_log.h"
 #include "upstream/backend.h"
@@ -85,6 +86,9 @@ struct worker {
 	size_t n_files;			/* descriptors we were given */
 	struct service service;
 	struct upgrade upgrade;
+	struct lookup *lookup;		/* a reload waits for the names in next */
+	struct config *next;
+	bool hup_again;			/* since it began */
 	bool is_done;
 };
 
@@ -265,27 +269,32 @@ check_files(const struct config *conf)
 		    (unsigned long long)limit.rlim_cur, conf->client.max_connections, need);
 }
 
-/* The generation of the source as it is now; NULL when anything is wrong, which is said. */
-static struct generation *
-load(struct worker *wk, int *exit_code)
+/* The source as it is now; NULL when anything is wrong, which is said. */
+static struct config *
+read_source(struct worker *wk)
 {
-	struct generation *g = NULL;
 	struct config *conf;
 	struct report report;
-	struct err err;
 
 	report_init(&report);
 	conf = source_load(wk->source, &report);
 	log_report(&report);
-	*exit_code = EXIT_CONFIG;
-	if (conf != NULL) {
-		check_files(conf);
-		g = generation_new(&wk->world, conf, &err);
-		*exit_code = EXIT_START;
-		if (g == NULL)
-			log_error("%s", err.text);
-	}
 	report_fini(&report);
+	if (conf != NULL)
+		check_files(conf);
+	return conf;
+}
+
+/* Its generation, which takes the reference; NULL when it cannot be, which is said. */
+static struct generation *
+bind_source(struct worker *wk, struct config *conf)
+{
+	struct generation *g;
+	struct err err;
+
+	g = generation_new(&wk->world, conf, &err);
+	if (g == NULL)
+		log_error("%s", err.text);
 	return g;
 }
 
@@ -297,31 +306,113 @@ log_certificate(void *arg, const struct tls_certificate *t)
 	    (long long)((t->not_after - clock_wall_us() / 1000000) / DAY_SECONDS));
 }
 
-static void
-on_hup(evutil_socket_t number, short what, void *arg)
-{
-	struct worker *wk = arg;
-	struct generation *g;
-	int unused;
+/* --- reload ---------------------------------------------------------------------------------------- */
 
-	(void)number;
-	(void)what;
-	clock_update();
-	if (wk->world.is_draining) {
-		log_warn("reload: failed: stopping already");
-		return;
-	}
-	service_reloading(&wk->service);
-	g = load(wk, &unused);
+static void
+say_failed(struct worker *wk)
+{
+	log_error("reload: failed, nothing has changed");
+	service_reloaded(&wk->service, "see the log");
+}
+
+static void
+adopt(struct worker *wk, struct config *conf)
+{
+	struct generation *g;
+
+	wk->world.backends.lookup = wk->lookup;
+	g = bind_source(wk, conf);
+	wk->world.backends.lookup = NULL;
 	if (g == NULL) {
-		log_error("reload: failed, nothing has changed");
-		service_reloaded(&wk->service, "see the log");
+		say_failed(wk);
 		return;
 	}
 	generation_adopt(&wk->world, g);
 	generation_certificates(g, log_certificate, NULL);
 	service_reloaded(&wk->service, NULL);
 	log_info("reload: ok, generation %llu", (unsigned long long)g->id);
+}
+
+static void start_reload(struct worker *);
+
+static void
+give_up_lookup(struct worker *wk)
+{
+	if (wk->lookup != NULL)
+		lookup_free(wk->lookup);
+	if (wk->next != NULL)
+		config_unref(wk->next);
+	wk->lookup = NULL;
+	wk->next = NULL;
+}
+
+/* The names are found, or not.  A file that changed since is read instead. */
+static void
+on_names(void *arg)
+{
+	struct worker *wk = arg;
+	bool again = wk->hup_again;
+
+	wk->hup_again = false;
+	if (!again && !wk->world.is_draining) {
+		adopt(wk, wk->next);
+		wk->next = NULL;
+	}
+	give_up_lookup(wk);
+	if (again && !wk->world.is_draining)
+		start_reload(wk);
+}
+
+/* False when there is nothing to wait for. */
+static bool
+look_up_names(struct worker *wk, const struct config *conf)
+{
+	const struct address **names;
+	size_t n = 0, i, j;
+
+	for (i = 0; i < conf->n_upstreams; i++)
+		n += conf->upstreams[i].n_servers;
+	names = calloc(n + 1, sizeof(*names));
+	check(names != NULL);
+	for (n = i = 0; i < conf->n_upstreams; i++)
+		for (j = 0; j < conf->upstreams[i].n_servers; j++)
+			if (conf->upstreams[i].servers[j].address.is_name)
+				names[n++] = &conf->upstreams[i].servers[j].address;
+	if (n > 0)
+		wk->lookup = lookup_start(wk->world.loop, names, n, on_names, wk);
+	free(names);
+	return wk->lookup != NULL;
+}
+
+static void
+start_reload(struct worker *wk)
+{
+	struct config *conf = read_source(wk);
+
+	if (conf == NULL)
+		say_failed(wk);
+	else if (look_up_names(wk, conf))
+		wk->next = conf;
+	else
+		adopt(wk, conf);
+}
+
+static void
+on_hup(evutil_socket_t number, short what, void *arg)
+{
+	struct worker *wk = arg;
+
+	(void)number;
+	(void)what;
+	clock_update();
+	if (wk->world.is_draining)
+		log_warn("reload: failed: stopping already");
+	else if (wk->lookup != NULL)
+		wk->hup_again = true;
+	else {
+		service_reloading(&wk->service);
+		start_reload(wk);
+	}
 }
 
 static void
@@ -542,9 +633,10 @@ static bool
 fini(struct worker *wk)
 {
 	struct world *w = &wk->world;
-	bool is_balanced;
+	bool is_balanced, is_looking_up = wk->lookup != NULL;
 	size_t n_files;
 
+	give_up_lookup(wk);
 	exchange_reap(w);
 	if (w->current != NULL)
 		generation_unref(w->current);
@@ -577,7 +669,8 @@ fini(struct worker *wk)
 	tls_tickets_free(w->tickets);
 	arena_free(w->scratch);
 	n_files = count_files();
-	if (n_files > wk->n_files) {
+	/* The resolver's own are closed when it is done, if ever. */
+	if (n_files > wk->n_files && !is_looking_up) {
 		log_error("books: %zu descriptors still open", n_files - wk->n_files);
 		is_balanced = false;
 	}
@@ -625,14 +718,18 @@ int
 worker_run(const struct source *source)
 {
 	struct worker wk;
-	struct generation *g;
-	int code = 0;
+	struct generation *g = NULL;
+	struct config *conf;
+	int code;
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);	/* the children of an upgrade are nobody's to wait for */
 	init_modules();
 	init(&wk, source);
-	g = load(&wk, &code);
+	conf = read_source(&wk);
+	if (conf != NULL)
+		g = bind_source(&wk, conf);
+	code = conf == NULL ? EXIT_CONFIG : g == NULL ? EXIT_START : 0;
 	if (g != NULL) {
 		generation_adopt(&wk.world, g);
 		if (!become_user(&wk)) {
@@ -647,7 +744,6 @@ worker_run(const struct source *source)
 		service_ready(&wk.service);
 		while (!wk.is_done)
 			loop_turn(wk.world.loop);
-		code = 0;
 	}
 	if (!fini(&wk) && code == 0)
 		code = EXIT_BOOKS;

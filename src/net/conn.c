@@ -39,6 +39,7 @@ enum {
 	KEEP_MAX = 64 * 1024,		/* unconsumed bytes kept; beyond it we stop reading */
 	READS_PER_EVENT = 4,		/* then others have their turn */
 	GATHER_MAX = 64,		/* pieces in one writev */
+	WARN_EVERY = 10000,		/* ms of quiet between two lines of one kind */
 	LOOK_AFTER = 20,		/* ms until a suspect is looked at again */
 	SEALED_SCRATCH = 160 * 1024,	/* records of one event, sent with one call */
 	SEALED_READ = 48 * 1024,	/* records of one recv: with what is kept they fit READ_SCRATCH */
@@ -121,6 +122,7 @@ struct conn_io {
 	unsigned handshake_pass, n_handshakes;
 	struct conn_list closing;
 	size_t n_closing;
+	msec   warned;			/* of sockets that cannot be had */
 	struct conn_list suspects;	/* a reset may stand behind what was read: see suspect() */
 	struct deadline look;
 };
@@ -241,7 +243,18 @@ conn_accept(struct loop *loop, int fd, const struct sockaddr *peer, socklen_t le
 static enum end
 connect_end(int error)
 {
-	return error == ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED;
+	switch (error) {
+	case ETIMEDOUT:
+		return END_CONNECT_TIMEOUT;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case EADDRNOTAVAIL:
+		return END_NO_SOCKET;	/* ours to mend, no server's fault */
+	default:
+		return END_CONNECT_FAILED;
+	}
 }
 
 static void
@@ -253,20 +266,29 @@ fail(struct conn *c, enum end why)
 	loop_defer(c->loop, &c->task);
 }
 
+static void
+warn_of_sockets(struct conn_io *io, int error)
+{
+	if (io->warned == 0 || clock_now() - io->warned > WARN_EVERY)
+		log_warn("cannot make a socket to a server: %s", strerror(error));
+	io->warned = clock_now();
+}
+
 struct conn *
 conn_connect(struct loop *loop, const struct sockaddr *sa, socklen_t len,
     const struct conn_events *events, void *owner)
 {
 	struct conn *c;
-	int fd, one = 1;
+	int fd, error, one = 1;
 
 	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	error = errno;
 	c = new_conn(loop, fd, events, owner);
 	c->connecting = true;
 	set_peer(c, sa, len);
 	if (fd < 0) {
-		log_warn("cannot make a socket to a server: %s", strerror(errno));
-		fail(c, END_CONNECT_FAILED);
+		warn_of_sockets(loop->io, error);
+		fail(c, connect_end(error));
 		return c;
 	}
 	if (sa->sa_family != AF_UNIX)

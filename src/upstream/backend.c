@@ -96,22 +96,79 @@ on_ejection_over(void *arg)
 	tell_change(arg);
 }
 
+static void
+drop(struct parked *p)
+{
+	TAILQ_REMOVE(&p->backend->idle, p, entry);
+	p->backend->n_idle--;
+	conn_close(p->conn);
+	slab_give(&parkeds, p);
+}
+
 /* --- identity --------------------------------------------------------------------------------- */
+
+/* Those to the old addresses of a name lead to who is no longer meant. */
+static void
+drop_idle(struct backend *b)
+{
+	while (!TAILQ_EMPTY(&b->idle))
+		drop(TAILQ_FIRST(&b->idle));
+}
+
+static bool
+same_addresses(const struct resolved *a, const struct resolved *b)
+{
+	size_t i;
+
+	for (i = 0; i < a->n && i < b->n; i++)
+		if (a->at[i].len != b->at[i].len ||
+		    memcmp(&a->at[i].sa, &b->at[i].sa, a->at[i].len) != 0)
+			return false;
+	return a->n == b->n;
+}
 
 /* A name is looked up whenever a configuration names it: at start and at each reload. */
 static void
 resolve(struct backend *b)
 {
-	const char *why;
+	const struct lookup *l = b->registry->lookup;
+	const struct resolved *answer = l != NULL ? lookup_find(l, &b->address) : NULL;
+	struct resolved own;
 
-	if (!b->address.is_name) {
-		b->is_resolved = true;
-		return;
-	}
-	b->is_resolved = resolve_address(&b->address, &why);
-	if (!b->is_resolved)
+	if (answer == NULL)
+		resolve_name(&b->address, &own);
+	else
+		own = *answer;
+	if (own.n == 0)
 		log_warn("server %.*s: %s; it is down until a reload finds it",
-		    STR_ARG(b->identity), why);
+		    STR_ARG(b->identity), own.why);
+	if (same_addresses(&own, &b->found))
+		return;
+	b->found = own;
+	b->turn = 0;
+	b->moves++;
+	drop_idle(b);
+}
+
+static void
+take_address(struct backend *b)
+{
+	b->found.n = 1;
+	b->found.at[0].sa = b->address.sa;
+	b->found.at[0].len = b->address.len;
+}
+
+size_t
+backend_address_first(const struct backend *b)
+{
+	return b->turn;
+}
+
+void
+backend_address_failed(struct backend *b, size_t i)
+{
+	if (b->turn == i && b->found.n > 0)
+		b->turn = (i + 1) % b->found.n;
 }
 
 static char *
@@ -147,7 +204,10 @@ backend_get(struct backend_registry *r, const struct address *address)
 	TAILQ_INIT(&b->watches);
 	deadline_init(&b->idle_deadline, r->loop, on_idle_deadline, b);
 	deadline_init(&b->ejection, r->loop, on_ejection_over, b);
-	resolve(b);
+	if (b->address.is_name)
+		resolve(b);
+	else
+		take_address(b);
 	table_set(&r->by_identity, b->identity, b);
 	return b;
 }
@@ -160,15 +220,6 @@ backend_ref(struct backend *b)
 	return b;
 }
 
-static void
-drop(struct parked *p)
-{
-	TAILQ_REMOVE(&p->backend->idle, p, entry);
-	p->backend->n_idle--;
-	conn_close(p->conn);
-	slab_give(&parkeds, p);
-}
-
 void
 backend_unref(struct backend *b)
 {
@@ -176,8 +227,7 @@ backend_unref(struct backend *b)
 	if (--b->refs > 0)
 		return;
 	check(b->inflight == 0 && TAILQ_EMPTY(&b->watches));
-	while (!TAILQ_EMPTY(&b->idle))
-		drop(TAILQ_FIRST(&b->idle));
+	drop_idle(b);
 	deadline_fini(&b->idle_deadline);
 	deadline_fini(&b->ejection);
 	table_remove(&b->registry->by_identity, b->identity);
@@ -200,7 +250,7 @@ backend_health(const struct backend *b, msec now)
 bool
 backend_is_available(const struct backend *b, msec now)
 {
-	if (!b->is_resolved)
+	if (b->found.n == 0)
 		return false;
 	return b->ejected_until == 0 || (now >= b->ejected_until && !b->on_trial);
 }

@@ -50,6 +50,8 @@ struct origin {
 	bool is_dead;			/* on_fail was told */
 	unsigned n_interim;
 	const char *rule;		/* that the answer broke; else the parser's */
+	size_t   address, n_addresses;	/* of the backend: the one tried now; how many were */
+	unsigned moves;			/* of the backend's addresses, when this was opened */
 };
 
 static struct slab origins;
@@ -261,11 +263,42 @@ on_drain(void *owner)
 		o->events->on_drain(o->x);
 }
 
+static const struct conn_events conn_events;
+
+static void
+connect_to(struct origin *o)
+{
+	const struct socket_address *a = &o->backend->found.at[o->address];
+
+	o->n_addresses++;
+	o->conn = conn_connect(o->loop, &a->sa.sa, a->len, &conn_events, o);
+	conn_set_marks(o->conn, ORIGIN_HIGH_MARK, LOW_MARK);
+}
+
+/* A name's other addresses are tried before anybody hears of a failure. */
+static bool
+goes_on_elsewhere(struct origin *o, enum end why)
+{
+	size_t n = o->backend->found.n;
+
+	if (why != END_CONNECT_FAILED && why != END_CONNECT_TIMEOUT)
+		return false;
+	backend_address_failed(o->backend, o->address);
+	if (o->n_addresses >= n)
+		return false;
+	o->address = (o->address + 1) % n;
+	conn_close(o->conn);
+	connect_to(o);
+	return true;
+}
+
 static void
 on_close(void *owner, enum end why)
 {
 	struct origin *o = owner;
 
+	if (!o->is_open && goes_on_elsewhere(o, why))
+		return;
 	/* A tunnel outlives the end of one direction, not a reset. */
 	if (o->is_tunnel)
 		o->is_over = false;
@@ -293,14 +326,16 @@ origin_open(struct loop *loop, struct backend *backend, bool fresh,
 	o->backend = backend;
 	o->events = events;
 	o->x = x;
+	o->moves = backend->moves;
 	o->conn = fresh ? NULL : backend_unpark(backend);
 	if (o->conn != NULL) {
 		o->is_open = o->was_parked = true;
 		conn_set_owner(o->conn, &conn_events, o);
-	} else
-		o->conn = conn_connect(loop, &backend->address.sa.sa, backend->address.len,
-		    &conn_events, o);
-	conn_set_marks(o->conn, ORIGIN_HIGH_MARK, LOW_MARK);
+		conn_set_marks(o->conn, ORIGIN_HIGH_MARK, LOW_MARK);
+	} else {
+		o->address = backend_address_first(backend);
+		connect_to(o);
+	}
 	return o;
 }
 
@@ -425,7 +460,8 @@ may_serve_again(const struct origin *o)
 
 	return o->is_over && !o->is_tunnel && o->is_finished && m != NULL && m->keep_alive &&
 	    m->framing != FRAMING_CLOSE && conn_in(o->conn).len == 0 &&
-	    conn_backlog(o->conn) == 0 && !conn_saw_eof(o->conn);
+	    conn_backlog(o->conn) == 0 && !conn_saw_eof(o->conn) &&
+	    o->moves == o->backend->moves;
 }
 
 void
@@ -435,8 +471,11 @@ origin_close(struct origin *o, const struct upstream_conf *conf)
 	if (may_serve_again(o) && conf->keepalive.idle > 0) {
 		conn_hold(o->conn, false);
 		backend_park(o->backend, o->conn, conf->keepalive.idle, conf->keepalive.timeout);
-	} else
+	} else {
+		if (!o->is_open)
+			backend_address_failed(o->backend, o->address);
 		conn_close(o->conn);
+	}
 	o->conn = NULL;
 	o->magic = 0;
 	slab_give(&origins, o);

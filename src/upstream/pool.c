@@ -162,7 +162,7 @@ fail_open(const struct pool *pool, const struct pick *pick, bool *some_full)
 	for (i = 0; i < pool->n_members; i++) {
 		const struct member *m = &pool->members[i];
 
-		if ((pick->tried >> i & 1) != 0 || m->conf->down || !m->backend->is_resolved)
+		if ((pick->tried >> i & 1) != 0 || m->conf->down || m->backend->found.n == 0)
 			continue;
 		if (is_full(m))
 			*some_full = true;

@@ -604,17 +604,17 @@ class Gate:
 class FullListener:
     """Listens, never accepts, its queue full: a connect to it neither fails nor succeeds."""
 
-    def __init__(self):
+    def __init__(self, host="127.0.0.1"):
         self.port = free_port()
-        self.addr = f"127.0.0.1:{self.port}"
+        self.addr = f"{host}:{self.port}"
         self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", self.port))
+        self.sock.bind((host, self.port))
         self.sock.listen(0)
         self.fillers = []
         for _ in range(8):
             s = socket.socket()
             s.setblocking(False)
-            s.connect_ex(("127.0.0.1", self.port))
+            s.connect_ex((host, self.port))
             self.fillers.append(s)
             if not select.select([], [s], [], 0.2)[1]:
                 break

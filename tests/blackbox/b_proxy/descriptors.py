@@ -55,6 +55,37 @@ def test_out_of_descriptors():
             c.recv_until(b"0\r\n\r\n")
 
 
+def test_no_descriptor_for_a_server_is_not_its_fault():
+    """Whether the last one goes to a client or to its server depends on their number: both are met."""
+    seen = []
+    for idle in (0, 1):
+        o = Origin(lambda c, r: c.answer("x") if r.target == "/x" else None)
+        with Weir(conf(up="max_fails: 1, fail_timeout: 60s, keepalive: {idle: 0}"), o, nofile=48) as w:
+            clients = [Client(w) for _ in range(idle)]
+            for c in clients:
+                assert c.ask(target="/x").status == 200
+            for i in range(60):
+                had = len(o.requests)
+                clients.append(Client(w).request(target="/hang"))
+                answered = select.select([clients[-1].sock], [], [], 0)[0]
+                began = time.monotonic()
+                while not answered and len(o.requests) == had and time.monotonic() - began < 1:
+                    answered = select.select([clients[-1].sock], [], [], 0.01)[0]
+                if answered or len(o.requests) == had:
+                    break
+            if answered:
+                r = clients[-1].recv_response()
+                line = w.log(1 + idle)[idle]
+                assert r.status == 503 and (line["end"], line["server"]) == ("no_socket", o.addr), (r, line)
+                seen.append(idle)
+            assert "left out" not in w.stderr, w.stderr
+            for c in clients:
+                c.close()
+            eventually(lambda w=w: get(w, "/x").status == 200)
+            assert "left out" not in w.stderr, w.stderr
+    assert seen, "no connection to a server was refused for want of a descriptor: this shows nothing"
+
+
 def test_max_connections():
     o = Origin(stream([]))
     with Weir(conf(extra="client: {max_connections: 10}"), o) as w:

@@ -58,7 +58,7 @@ def test_what_counts():
     wrong = []
     for name, handler, counts in KINDS:
         o, other = Origin(handler), Origin(name="other")
-        up = EJECT1 + ", retry: {tries: 1}, timeouts: {first_byte: 300ms, idle: 300ms}"
+        up = EJECT1 + ", retry: {tries: 1}, timeouts: {first_byte: 1s, idle: 1s}"
         with Weir(conf(2, up=up), o, other) as w:
             get(w, method="POST", body=b"x")
             w.log(1)

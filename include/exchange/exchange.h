@@ -95,6 +95,7 @@ struct exchange {
 	char     client_text[48];
 	msec     touched;		/* when bytes last moved */
 	int64_t  joined_us;		/* when it took its place in line */
+	int64_t  waiting_us;		/* when it began to wait for a server, or for another's fetch */
 	int64_t  started_us, wall_us, queue_us, picked_us, connected_us, first_byte_us;
 	uint64_t bytes_in, bytes_out;
 	TAILQ_ENTRY(exchange) entry;

@@ -161,6 +161,8 @@ lookup_enter(struct exchange *x)
 {
 	cached_lookup(x);
 	x->touched = clock_now();
+	if (x->waiting_us == 0)
+		x->waiting_us = clock_now_us();
 }
 
 static enum step
@@ -261,6 +263,8 @@ pick_enter(struct exchange *x)
 
 	x->pick.now = clock_now();
 	x->joined_us = clock_now_us();
+	if (x->waiting_us == 0 || x->tries > 0)
+		x->waiting_us = x->joined_us;
 	answer = line_ask(&x->place, pool, &x->pick, &x->attempt, client_of(x, &masked),
 	    x->started_us);
 	if (answer == LINE_GIVEN)
@@ -288,7 +292,8 @@ static struct limit
 pick_limit(const struct exchange *x)
 {
 	struct limit none = { NO_LIMIT, END_OK };
-	struct limit queue = { x->joined_us / 1000 + x->upstream->queue.timeout,
+	/* Who has waited for the place of another, which that one lost, does not begin anew. */
+	struct limit queue = { x->waiting_us / 1000 + x->upstream->queue.timeout,
 		END_QUEUE_TIMEOUT };
 
 	/* Served in this turn already: too late to be late. */

@@ -231,7 +231,8 @@ next_due(struct line_registry *r)
 	return NULL;
 }
 
-/* Lines that want the same servers take turns. */
+/* Lines that want the same servers take turns.  The task that runs who is served was put off when the
+ * line became due, or is running now. */
 static void
 settle(struct line_registry *r)
 {
@@ -242,7 +243,6 @@ settle(struct line_registry *r)
 			line->is_due = false;
 			continue;
 		}
-		loop_defer(r->loop, &r->task);
 		if (line->waiting.n > 0) {
 			TAILQ_REMOVE(&r->busy, line, entry);
 			TAILQ_INSERT_TAIL(&r->busy, line, entry);

@@ -76,6 +76,20 @@ def test_the_first_of_equals_leaves_the_line():
         assert sorted(x["end"] for x in w.log(4)) == ["client_abort", "ok", "ok", "ok"]
 
 
+def test_equals_wait_no_longer_than_one():
+    """The first is refused after queue.timeout; those who followed it do not begin anew, one by one."""
+    o, text = cached(up="queue: {timeout: 1s}")
+    with Weir(text, o) as w:
+        held = ask_and_wait(w, "/b")
+        c = [ask_and_wait(w, "/c") for _ in range(7)]
+        assert [x.recv_response().status for x in c] == [503] * 7
+        lines = w.log(7)
+        assert {x["end"] for x in lines} == {"queue_timeout"}, lines
+        assert max(x["total_ms"] for x in lines) < 5000, "seven times one second"
+        o.release_all()
+        assert held.recv_response().status == 200 and o.targets() == ["/b"]
+
+
 def test_all_of_the_equals_leave_the_line():
     o, text = cached()
     with Weir(text, o) as w:

@@ -61,7 +61,7 @@ def steady(value, quiet=0.7, timeout=20):
     """Waits until value() has not changed for a while (there is no event for "nothing happens")."""
     end = time.monotonic() + timeout * SLOW
     last, since = value(), time.monotonic()
-    while time.monotonic() - since < quiet:
+    while time.monotonic() - since < quiet * SLOW:
         assert time.monotonic() < end, "never steady"
         time.sleep(0.02)
         now = value()

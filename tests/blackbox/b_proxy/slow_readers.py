@@ -6,6 +6,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import *  # noqa: E402,F403
 
 # limit: 120
+# valgrind: no (it counts on the two seconds for which a connection lingers)
 # An answer that is complete for weir is not yet read by its client.  How much the kernel takes nobody
 # knows, so there are clients for many sizes: some of them leave a rest with weir.  A unix socket takes
 # some 200 KB, a TCP socket grows to megabytes.

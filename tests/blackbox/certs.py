@@ -246,7 +246,7 @@ class Memory:
 
 
 def handshake_error(to, **more):
-    """The reason (a word of OpenSSL) why a handshake fails, "RESET" or "EOF"."""
+    """The reason (a word of OpenSSL) why a handshake fails, "RESET", "EOF"; "SERVED" when it does not."""
     try:
         c = TlsClient(to, **more)
     except ssl.SSLEOFError:
@@ -256,8 +256,9 @@ def handshake_error(to, **more):
     except (ConnectionError, OSError):
         return "RESET"
     # TLS 1.3: a server refuses a client's certificate after the client has finished.
-    with contextlib.suppress(Closed):
-        c.fill()
+    with contextlib.suppress(Closed, OSError):
+        c.request().recv_head()
+        c.eof = "SERVED"
     eof, _ = c.eof, c.close()
     return {"fin": "EOF", "cut": "EOF", "rst": "RESET"}.get(eof, eof)
 

@@ -41,6 +41,12 @@ struct address {
  */
 bool address_parse(struct arena *, struct str text, const char *default_host, struct address *out,
     const char **why);
+/*
+ * The same for a server, before which http:// or https:// may stand; they have a port of their own
+ * when none is given.  With https *is_tls is set and the text keeps it: "https://name:443".
+ */
+bool address_parse_server(struct arena *, struct str text, struct address *out, bool *is_tls,
+    const char **why);
 /* "1.2.3.4" / "::1" / "unix": the host part only, at most 46 bytes with terminator; returns length.
  * An IPv4-mapped IPv6 address is written as IPv4. */
 size_t address_format_host(const struct sockaddr *, char *buf, size_t size);

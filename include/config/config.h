@@ -73,7 +73,8 @@ struct key_conf {
 enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUESTS, BALANCE_IP_HASH, BALANCE_HASH };
 
 struct server_conf {
-	struct address address;
+	struct address address;		/* its text begins with https:// when is_tls */
+	bool           is_tls;
 	unsigned       weight;		/* thousandths: 1.2 is 1200; 1..1000000 */
 	bool           backup;
 	bool           down;
@@ -102,6 +103,8 @@ struct upstream_conf {
 	struct { unsigned size; msec timeout; } queue;	/* for when every server is at max_inflight */
 	struct { unsigned idle; msec timeout; } keepalive;
 	struct { msec connect, first_byte, idle, send, total; } timeouts;	/* total 0: none */
+	struct tls_client_conf tls;
+	bool                has_tls;	/* a server speaks it */
 	bool                finish_on_abort;	/* on_client_abort: finish */
 };
 
@@ -234,8 +237,9 @@ struct report {
 	struct arena *arena;
 	/* Knows the $fields of a log format (ops/access_log.h); NULL: they are not looked at. */
 	bool        (*check_format)(struct arena *, struct str format, const char **why);
-	/* Reads the files that a tls section names (net/tls.h). */
+	/* Read the files that a tls section names (net/tls.h). */
 	void        (*check_tls_server)(const struct tls_server_conf *, tls_tell *, void *arg);
+	void        (*check_tls_client)(const struct tls_client_conf *, tls_tell *, void *arg);
 	struct report_line *lines;
 	size_t        n, cap;		/* n counts all, also warnings */
 	size_t        n_errors;

@@ -85,6 +85,7 @@ struct exchange {
 	size_t          body_sent;	/* bytes of it that this attempt was given */
 	struct cached  *cached;		/* of a route with a cache, in the arena; else NULL */
 	struct refusal  refusal;	/* of an answer of our own that is an error */
+	const char     *detail;		/* of a failure, for the log alone */
 	struct limit_claim *claims;	/* of the route's limits, in the arena */
 	size_t          n_claims;
 	const struct limit_claim *verdict;	/* the one that decided, or NULL */

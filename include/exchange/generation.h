@@ -46,7 +46,7 @@ struct generation {
 /* Binds a configuration, of which it takes the caller's reference (also when it fails).  NULL with
  * *err when a file, a socket or the log cannot be opened; nothing has changed then. */
 struct generation *generation_new(struct world *, struct config *, struct err *);
-/* For monitoring: calls see with each certificate that clients are shown. */
+/* For monitoring: calls see with each certificate that clients and servers are shown. */
 void generation_certificates(const struct generation *,
     void (*see)(void *arg, const struct tls_certificate *), void *arg);
 /* Makes it the current one; the old one stops listening and lives until its last exchange ends. */

@@ -23,7 +23,11 @@
 enum backend_health { BACKEND_UP, BACKEND_EJECTED, BACKEND_TRIAL };
 
 struct conn;
+struct conn_events;
 struct parked;
+struct tls_client_conf;
+struct tls_context;
+struct tls_resume;
 
 /* Somebody to be told when more may be possible than before; embedded in who wants to know. */
 struct backend_watch {
@@ -45,11 +49,14 @@ struct backend_registry {
 struct backend {
 	unsigned magic, refs;
 	struct backend_registry *registry;
+	char          *key;		/* what it is found by: identity and what is meant by TLS */
 	struct str     identity;	/* address->text, own memory */
 	struct address address;		/* own memory */
 	struct resolved found;		/* its socket addresses; none: down */
 	size_t         turn;		/* the one among them that is tried first */
 	unsigned       moves;		/* how often they changed */
+	struct tls_context *tls;	/* counted; NULL: plain */
+	struct tls_resume  *resume;	/* the last session with it */
 	unsigned       inflight;	/* exchanges that were given this server */
 	unsigned       slots;		/* of these, of pools that limit it (pool.h) */
 	/* passive health */
@@ -73,8 +80,14 @@ void backend_registry_fini(struct backend_registry *);
 size_t backend_registry_count(const struct backend_registry *);
 
 /* The backend of that address, found or made; the caller owns a reference.  A name is resolved anew:
- * by the registry's lookup, or here and now. */
-struct backend *backend_get(struct backend_registry *, const struct address *);
+ * by the registry's lookup, or here and now.  tls is part of who it is: NULL is plain. */
+struct backend *backend_get(struct backend_registry *, const struct address *,
+    const struct tls_client_conf *tls);
+/* From the next connection on: what a tls section was made to.  Takes a reference. */
+void backend_set_tls(struct backend *, struct tls_context *);
+/* Opens a connection to one of its socket addresses (below), past its handshake when it speaks TLS;
+ * on_open or on_close follows. */
+struct conn *backend_connect(struct backend *, size_t address, const struct conn_events *, void *owner);
 struct backend *backend_ref(struct backend *);
 /* The last one closes the idle connections and frees it. */
 void backend_unref(struct backend *);

@@ -15,7 +15,6 @@
 
 struct arena;
 struct backend;
-struct loop;
 struct origin;
 struct upstream_conf;
 
@@ -40,8 +39,7 @@ void origin_module_fini(void);
  * A parked connection of the backend (then origin_is_open is true at once), unless fresh, or a new
  * one (on_open or on_fail follows).  Never NULL.
  */
-struct origin *origin_open(struct loop *, struct backend *, bool fresh, const struct origin_events *,
-    void *x);
+struct origin *origin_open(struct backend *, bool fresh, const struct origin_events *, void *x);
 bool origin_is_open(const struct origin *);
 /* True when the connection had served before and not a byte of an answer has come. */
 bool origin_is_reused(const struct origin *);
@@ -66,6 +64,8 @@ bool origin_sent_all(const struct origin *);
 msec origin_progress(const struct origin *);
 /* Of a malformed or cut answer: the word of the rule it broke; else NULL. */
 const char *origin_rule(const struct origin *);
+/* Of a failure of TLS: why, in words that last; else NULL. */
+const char *origin_why(const struct origin *);
 /* Silence; parks the connection under the upstream's keepalive rules when it may serve again. */
 void origin_close(struct origin *, const struct upstream_conf *);
 

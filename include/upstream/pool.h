@@ -15,6 +15,8 @@
 #include "upstream/backend.h"
 
 struct balancer_ops;
+struct err;
+struct tls_context;
 struct line;
 struct line_registry;
 
@@ -44,6 +46,7 @@ struct pool {
 	struct member              *members;
 	size_t                      n_members;
 	unsigned                    inflight;	/* over all members, of this pool */
+	struct tls_context         *tls;	/* counted; NULL: no server speaks it */
 	/* the line, shared with the pools of this name in other generations */
 	struct line                *line;	/* counted */
 	size_t                      n_waiting;	/* of those in the line, who are of this pool */
@@ -64,6 +67,8 @@ const struct balancer_ops *balancer_of(enum balance_kind);
 /* Fills a pool from its configuration; backends and its line come from the registries. */
 void pool_init(struct pool *, const struct upstream_conf *, struct backend_registry *,
     struct line_registry *);
+/* Reads what its servers need of TLS; false with *err when a file is no good any more. */
+bool pool_load_tls(struct pool *, struct err *);
 /* Its configuration is in force: who waits under an older one is subject to the new max_inflight. */
 void pool_adopt(struct pool *);
 void pool_fini(struct pool *);

@@ -259,6 +259,41 @@ address_parse(struct arena *arena, struct str s, const char *default_host, struc
 	return true;
 }
 
+/* "name", "1.2.3.4" or "[::1]": without a port. */
+static bool
+lacks_port(struct str s)
+{
+	size_t i;
+
+	for (i = s.len; i > 0 && s.p[i - 1] != ']'; i--)
+		if (s.p[i - 1] == ':')
+			return false;
+	return s.len > 0;
+}
+
+bool
+address_parse_server(struct arena *arena, struct str s, struct address *out, bool *is_tls,
+    const char **why)
+{
+	bool is_http = str_starts(s, STR("http://"));
+
+	*is_tls = str_starts(s, STR("https://"));
+	if (!is_http && !*is_tls)
+		return address_parse(arena, s, NULL, out, why);
+	s = str_from(s, is_http ? 7 : 8);
+	if (str_find(s, '/') >= 0) {
+		*why = "a server is a host and a port, without a path";
+		return false;
+	}
+	if (lacks_port(s))
+		s = arena_printf(arena, "%.*s:%s", STR_ARG(s), is_http ? "80" : "443");
+	if (!address_parse(arena, s, NULL, out, why))
+		return false;
+	if (*is_tls)
+		out->text = arena_printf(arena, "https://%.*s", STR_ARG(out->text));
+	return true;
+}
+
 size_t
 address_format_host(const struct sockaddr *sa, char *buf, size_t size)
 {

@@ -301,9 +301,10 @@ write_servers(FILE *out, struct arena *arena, const char *to, struct report *rep
 	struct address address;
 	const char *why;
 	size_t n = 0;
+	bool is_tls;
 
 	while (str_next_item(&rest, &item)) {
-		if (!address_parse(arena, item, NULL, &address, &why)) {
+		if (!address_parse_server(arena, item, &address, &is_tls, &why)) {
 			report_error(report, "--to %.*s: %s", STR_ARG(item), why);
 			continue;
 		}

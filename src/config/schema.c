@@ -693,7 +693,14 @@ parse_listen(struct reading *r, const struct row *row, const struct node *n, voi
 static bool
 parse_server_address(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
-	return take_address(r, n, NULL, AT(base, row));
+	struct server_conf *s = base;
+	const char *why;
+
+	(void)row;
+	if (!want_scalar(r, n, "an address") || !want_plain(r, n))
+		return false;
+	return address_parse_server(r->arena, n->text, &s->address, &s->is_tls, &why) ||
+	    complain(r, n, "\"%.*s\" is no address, %s", STR_ARG(n->text), why);
 }
 
 static void
@@ -1148,7 +1155,8 @@ enum { DAY = 24 * 3600 * 1000, HOUR = 3600 * 1000 };
 
 static const struct row server_rows[] = {
 	{ "address", &type_address, offsetof(struct server_conf, address), .required = true,
-	  .help = "ADDRESS:PORT, [IPV6]:PORT, NAME:PORT or unix:/path", .example = "127.0.0.1:8002" },
+	  .help = "ADDRESS:PORT, [IPV6]:PORT, NAME:PORT or unix:/path; https:// before it is TLS",
+	  .example = "127.0.0.1:8002" },
 	{ "weight", &type_weight, offsetof(struct server_conf, weight), "1",
 	  .help = "its share, 0.001 to 1000 with at most three decimals" },
 	{ "backup", &type_bool, offsetof(struct server_conf, backup), "false",
@@ -1180,7 +1188,7 @@ parse_server(struct reading *r, const struct row *row, const struct node *n, voi
 	map.kind = NODE_MAP;
 	map.items = items;
 	map.n = 2;
-	return take_address(r, n, NULL, &s->address) && schema_fill(r, row->rows, &map, base);
+	return parse_server_address(r, row, n, s) && schema_fill(r, row->rows, &map, base);
 }
 
 static void
@@ -1191,6 +1199,42 @@ print_map(FILE *out, int indent, const struct row *row, const void *base)
 
 static const struct type type_server = { parse_server, print_map };
 static const struct row server_element = { "", &type_server, 0, .rows = server_rows };
+
+/* --- files of TLS ------------------------------------------------------------------------------- */
+
+#define PAIR(member)	offsetof(struct tls_pair_conf, member)
+static const struct row pair_rows[] = {
+	{ "cert", &type_plain, PAIR(cert), .required = true, .example = "/etc/weir/cert.pem",
+	  .help = "name a PEM file: the own certificate, then its issuer, then the issuer's" },
+	{ "key", &type_plain, PAIR(key), .required = true, .example = "/etc/weir/key.pem",
+	  .help = "name a PEM file: its private key, without passphrase" },
+	{ "ocsp", &type_plain, PAIR(ocsp), .optional = true, .example = "/etc/weir/ocsp.der",
+	  .help = "a DER file: an OCSP response to staple" },
+	{ .key = NULL },
+};
+static const struct type type_map = { parse_section, print_map };
+static const struct row pair_element = { "", &type_map, 0, .rows = pair_rows, .help = "" };
+
+/* What is wrong with a file, at the key that names it. */
+struct tls_place {
+	struct reading    *reading;
+	const struct node *node;
+};
+
+static void
+on_tls_finding(void *arg, const char *where, bool is_warning, const char *text)
+{
+	struct tls_place *place = arg;
+	struct reading *r = place->reading;
+	const struct node *at = node_at(place->node, where);
+	size_t was = push_key(r, str_of(where));
+
+	if (is_warning)
+		warn(r, at, "%s", text);
+	else
+		complain(r, at, "%s", text);
+	pop_path(r, was);
+}
 
 /* --- upstreams --------------------------------------------------------------------------------- */
 
@@ -1257,6 +1301,84 @@ static const struct row timeouts_rows[] = {
 	{ .key = NULL },
 };
 
+/* Who is asked for and checked; it goes into a field of 255 bytes. */
+static bool
+parse_server_name(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct node whole = *n;
+	struct address unused;
+	const char *why;
+
+	if (!want_scalar(r, n, "a host name"))
+		return false;
+	whole.text = arena_printf(r->scratch, str_find(n->text, ':') >= 0 ? "[%.*s]:1" : "%.*s:1",
+	    STR_ARG(n->text));
+	if (!address_parse(r->scratch, whole.text, NULL, &unused, &why) || unused.is_unix)
+		return complain(r, n, "\"%.*s\" is no host name or address", STR_ARG(n->text));
+	return parse_text(r, row, n, base);
+}
+
+static const struct type type_server_name = { parse_server_name, print_text_row };
+
+/* A certificate of our own: nothing is printed where there is none. */
+static void
+print_own_certificate(FILE *out, int indent, const struct row *row, const void *base)
+{
+	if (((const struct tls_pair_conf *)AT_CONST(base, row))->cert.len > 0)
+		print_section(out, indent, row, base);
+}
+
+static const struct type type_own_certificate = { parse_section, print_own_certificate };
+
+static const struct row own_certificate_rows[] = {
+	{ "cert", &type_plain, PAIR(cert), .required = true, .example = "/etc/weir/client.pem",
+	  .help = "name a PEM file: our own certificate, then its issuer, then the issuer's" },
+	{ "key", &type_plain, PAIR(key), .required = true, .example = "/etc/weir/client.key",
+	  .help = "name a PEM file: its private key, without passphrase" },
+	{ .key = NULL },
+};
+
+#define TLS_CLIENT(member)	offsetof(struct tls_client_conf, member)
+static const struct row tls_client_rows[] = {
+	{ "verify", &type_bool, TLS_CLIENT(verify), "true",
+	  .help = "a server must have a certificate that we trust, for its name" },
+	{ "ca", &type_plain, TLS_CLIENT(ca), .optional = true, .example = "/etc/weir/ca.pem",
+	  .help = "a PEM file: whose certificates are trusted; the system's authorities without" },
+	{ "server_name", &type_server_name, TLS_CLIENT(server_name), .optional = true,
+	  .example = "models.example.org",
+	  .help = "what the servers are called; the host in the address without" },
+	{ "certificate", &type_own_certificate, TLS_CLIENT(certificate), .rows = own_certificate_rows,
+	  .optional = true, .help = "shown to servers that ask who we are" },
+	{ .key = NULL },
+};
+
+static bool
+parse_tls_client(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct tls_client_conf *tls = AT(base, row);
+	struct tls_place place = { r, n };
+	size_t errors = r->n_errors;
+	const struct node *at;
+
+	if (!schema_fill(r, row->rows, n, tls))
+		return false;
+	at = node_find(n, "ca");
+	if (at != NULL && !tls->verify)
+		complain_key(r, at, STR("ca"), "has no effect with verify: false");
+	else if (r->checks->check_tls_client != NULL && n->n > 0)
+		r->checks->check_tls_client(tls, on_tls_finding, &place);
+	return r->n_errors == errors;
+}
+
+static void
+print_tls_client(FILE *out, int indent, const struct row *row, const void *base)
+{
+	if (((const struct upstream_conf *)base)->has_tls)
+		print_section(out, indent, row, base);
+}
+
+static const struct type type_tls_client = { parse_tls_client, print_tls_client };
+
 static const struct word abort_words[] = { { "close", 0 }, { "finish", 1 }, { NULL, 0 } };
 
 static const struct row upstream_rows[] = {
@@ -1275,6 +1397,8 @@ static const struct row upstream_rows[] = {
 	{ "servers", &type_list, UP(servers), NULL, 1, 64, .required = true,
 	  .help = "a list of addresses, or of mappings with address", .element = &server_element,
 	  .size = sizeof(struct server_conf) },
+	{ "tls", &type_tls_client, UP(tls), "{}", .rows = tls_client_rows, .optional = true,
+	  .help = "with servers whose address begins with https://" },
 	{ "retry", &type_section, 0, "{}", .rows = retry_rows,
 	  .help = "another server, while the client was told nothing" },
 	{ "queue", &type_queue, 0, "{}", .rows = queue_rows, .optional = true,
@@ -1338,6 +1462,9 @@ check_upstream(struct reading *r, const struct node *n, bool ok, const struct up
 	if (ok && node_find(n, "queue") != NULL && !has_limit(up))
 		complain_key(r, node_find(n, "queue"), STR("queue"),
 		    "has no effect, give servers a max_inflight");
+	if (ok && node_find(n, "tls") != NULL && !up->has_tls)
+		complain_key(r, node_find(n, "tls"), STR("tls"),
+		    "has no effect, no server's address begins with https://");
 	was = push_path(r, ".servers");
 	check_servers(r, node_find(n, "servers"), up);
 	pop_path(r, was);
@@ -1347,7 +1474,7 @@ static bool
 parse_upstream(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
 	struct upstream_conf *up = base;
-	size_t errors = r->n_errors;
+	size_t errors = r->n_errors, i;
 
 	r->upstream = up;
 	/* Two places may set these, so neither has a default. */
@@ -1357,6 +1484,8 @@ parse_upstream(struct reading *r, const struct row *row, const struct node *n, v
 		complain(r, n, "there is no value, give one or leave it out");
 	else
 		schema_fill(r, row->rows, n, up);
+	for (i = 0; i < up->n_servers; i++)
+		up->has_tls |= up->servers[i].is_tls;
 	if (n->kind == NODE_MAP)
 		check_upstream(r, n, r->n_errors == errors, up);
 	return r->n_errors == errors;
@@ -2199,19 +2328,6 @@ static const struct type type_log = { parse_log, print_section };
 
 /* --- TLS ---------------------------------------------------------------------------------------- */
 
-#define PAIR(member)	offsetof(struct tls_pair_conf, member)
-static const struct row pair_rows[] = {
-	{ "cert", &type_plain, PAIR(cert), .required = true, .example = "/etc/weir/cert.pem",
-	  .help = "name a PEM file: the own certificate, then its issuer, then the issuer's" },
-	{ "key", &type_plain, PAIR(key), .required = true, .example = "/etc/weir/key.pem",
-	  .help = "name a PEM file: its private key, without passphrase" },
-	{ "ocsp", &type_plain, PAIR(ocsp), .optional = true, .example = "/etc/weir/ocsp.der",
-	  .help = "a DER file: an OCSP response to staple" },
-	{ .key = NULL },
-};
-static const struct type type_map = { parse_section, print_map };
-static const struct row pair_element = { "", &type_map, 0, .rows = pair_rows, .help = "" };
-
 static const struct word version_words[] = { { "1.2", TLS_VERSION_1_2 }, { "1.3", TLS_VERSION_1_3 },
 	{ NULL, 0 } };
 static const struct word verify_client_words[] = { { "required", TLS_CLIENT_REQUIRED },
@@ -2247,27 +2363,6 @@ static const struct row tls_server_rows[] = {
 	  "taken from a client" },
 	{ .key = NULL },
 };
-
-/* What is wrong with a file, at the key that names it. */
-struct tls_place {
-	struct reading    *reading;
-	const struct node *node;
-};
-
-static void
-on_tls_finding(void *arg, const char *where, bool is_warning, const char *text)
-{
-	struct tls_place *place = arg;
-	struct reading *r = place->reading;
-	const struct node *at = node_at(place->node, where);
-	size_t was = push_key(r, str_of(where));
-
-	if (is_warning)
-		warn(r, at, "%s", text);
-	else
-		complain(r, at, "%s", text);
-	pop_path(r, was);
-}
 
 static bool
 parse_tls_server(struct reading *r, const struct row *row, const struct node *n, void *base)

@@ -130,11 +130,21 @@ check_tls_server(const struct tls_server_conf *conf, tls_tell *tell, void *arg)
 		tls_context_unref(c);
 }
 
+static void
+check_tls_client(const struct tls_client_conf *conf, tls_tell *tell, void *arg)
+{
+	struct tls_context *c = tls_context_new_client(conf, tell, arg);
+
+	if (c != NULL)
+		tls_context_unref(c);
+}
+
 struct config *
 source_load(const struct source *s, struct report *report)
 {
 	report->check_format = access_log_check_format;
 	report->check_tls_server = check_tls_server;
+	report->check_tls_client = check_tls_client;
 	if (s->listen != NULL)
 		return config_from_arguments(s->listen, s->to, report);
 	return config_load(s->path, report);

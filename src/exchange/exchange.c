@@ -326,8 +326,8 @@ connect_enter(struct exchange *x)
 {
 	x->end = END_OK;
 	x->refusal.rule = NULL;
-	x->origin = origin_open(x->world->loop, x->attempt.backend, x->wants_fresh, &origin_events,
-	    x);
+	x->detail = NULL;
+	x->origin = origin_open(x->attempt.backend, x->wants_fresh, &origin_events, x);
 	x->wants_fresh = false;
 	x->touched = clock_now();
 }
@@ -616,15 +616,24 @@ exchange_is_timeout(enum end why)
 	}
 }
 
+static bool
+is_tls_failure(enum end why)
+{
+	return why == END_TLS_VERIFY || why == END_TLS_FAILED;
+}
+
 static void
 judge_failure(struct exchange *x, enum end why)
 {
 	const struct status_set *fail_on = &x->upstream->fail_on;
+	char text[160];
 
 	if (end_info(why)->blame != END_BLAME_UPSTREAM)
 		return;
+	snprintf(text, sizeof(text), "%s%s%s", end_info(why)->name, x->detail != NULL ? ": " : "",
+	    x->detail != NULL ? x->detail : "");
 	if (exchange_is_timeout(why) ? fail_on->timeout : fail_on->error)
-		attempt_failure(&x->attempt, clock_now(), end_info(why)->name);
+		attempt_failure(&x->attempt, clock_now(), text);
 }
 
 /* What every retry needs, whatever the reason. */
@@ -687,6 +696,8 @@ exchange_fail(struct exchange *x, enum end why)
 	if ((why == END_BAD_RESPONSE || why == END_BODY_CUT) && x->origin != NULL &&
 	    origin_rule(x->origin) != NULL)
 		x->refusal.rule = origin_rule(x->origin);
+	if (x->origin != NULL && (is_tls_failure(why) || why == END_SERVER_CLOSED))
+		x->detail = origin_why(x->origin);
 	if (x->upstream != NULL)
 		judge_failure(x, why);
 	if (end_info(why)->retry == END_RETRY_STALE && !x->was_stale && !x->body_lost &&
@@ -726,7 +737,7 @@ log_exchange(struct exchange *x)
 		.bytes_in = x->bytes_in,
 		.bytes_out = x->bytes_out,
 		.end = x->end,
-		.rule = x->refusal.rule,
+		.rule = x->refusal.rule != NULL ? x->refusal.rule : x->detail,
 		.limit = x->verdict != NULL ? limit_word_name(x->verdict->word) : NULL,
 		.server = x->server,
 		.tries = x->tries,

@@ -53,6 +53,17 @@ make_bindings(struct generation *g, struct err *err)
 	return true;
 }
 
+static bool
+load_upstream_tls(struct generation *g, struct err *err)
+{
+	size_t i;
+
+	for (i = 0; i < g->config->n_upstreams; i++)
+		if (!pool_load_tls(&g->pools[i], err))
+			return false;
+	return true;
+}
+
 static void
 free_bindings(struct generation *g)
 {
@@ -64,21 +75,29 @@ free_bindings(struct generation *g)
 	free(g->bindings);
 }
 
+static void
+see_all(const struct tls_context *tls, void (*see)(void *arg, const struct tls_certificate *),
+    void *arg)
+{
+	struct tls_certificate t;
+	size_t i;
+
+	for (i = 0; tls != NULL && i < tls_context_n_certificates(tls); i++) {
+		t = tls_context_certificate(tls, i);
+		see(arg, &t);
+	}
+}
+
 void
 generation_certificates(const struct generation *g,
     void (*see)(void *arg, const struct tls_certificate *), void *arg)
 {
-	struct tls_certificate t;
-	size_t i, j;
+	size_t i;
 
-	for (i = 0; i < g->config->n_listen; i++) {
-		const struct tls_context *tls = g->bindings[i].tls;
-
-		for (j = 0; tls != NULL && j < tls_context_n_certificates(tls); j++) {
-			t = tls_context_certificate(tls, j);
-			see(arg, &t);
-		}
-	}
+	for (i = 0; i < g->config->n_listen; i++)
+		see_all(g->bindings[i].tls, see, arg);
+	for (i = 0; i < g->config->n_upstreams; i++)
+		see_all(g->pools[i].tls, see, arg);
 }
 
 static bool
@@ -154,8 +173,8 @@ generation_new(struct world *w, struct config *conf, struct err *err)
 	for (i = 0; i < conf->n_caches; i++)
 		g->stores[i] = cache_store_get(&w->caches, &conf->caches[i]);
 	/* What can fail comes last, the log after the sockets: it cannot be taken back. */
-	if (!bind_limits(g, err) || !make_bindings(g, err) || !open_listeners(g, err) ||
-	    !open_log(g, err)) {
+	if (!bind_limits(g, err) || !make_bindings(g, err) || !load_upstream_tls(g, err) ||
+	    !open_listeners(g, err) || !open_log(g, err)) {
 		generation_unref(g);
 		return NULL;
 	}

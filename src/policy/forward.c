@@ -375,6 +375,13 @@ via(const struct message *m)
 	return m->minor == 0 ? STR("1.0 weir") : STR("1.1 weir");
 }
 
+/* Of an address as the configuration has it. */
+static struct str
+authority_of(struct str server)
+{
+	return str_starts(server, STR("https://")) ? str_from(server, 8) : server;
+}
+
 struct message *
 forward_request(const struct forward_facts *facts, const struct message *m, struct arena *arena)
 {
@@ -395,7 +402,7 @@ forward_request(const struct forward_facts *facts, const struct message *m, stru
 	out->keep_alive = true;
 	out->expect_continue = m->expect_continue;
 	/* HTTP/1.0 may come without; HTTP/1.1 may not go without. */
-	add(out, FIELD_HOST, m->authority.len > 0 ? m->authority : facts->server);
+	add(out, FIELD_HOST, m->authority.len > 0 ? m->authority : authority_of(facts->server));
 	for (i = 0; i < m->n_fields; i++) {
 		const struct field *f = &m->fields[i];
 

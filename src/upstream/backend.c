@@ -8,6 +8,7 @@
  */
 #include "upstream/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 #include "base/slab.h"
 #include "net/conn.h"
 #include "net/resolve.h"
+#include "net/tls.h"
 
 enum { BACKEND_MAGIC = 0x6261636b };
 
@@ -180,12 +182,43 @@ copy(struct str s)
 	return p;
 }
 
-struct backend *
-backend_get(struct backend_registry *r, const struct address *address)
+static void
+add_word(FILE *out, const char *what, struct str s)
 {
-	struct backend *b = table_get(&r->by_identity, address->text);
+	if (s.len > 0)
+		fprintf(out, " %s %.*s", what, STR_ARG(s));
+}
+
+/* Servers of one address and different ideas of who has to be there are different servers. */
+static char *
+make_key(const struct address *address, const struct tls_client_conf *tls)
+{
+	char *key = NULL;
+	size_t len;
+	FILE *out = open_memstream(&key, &len);
+
+	check(out != NULL);
+	fprintf(out, "%.*s", STR_ARG(address->text));
+	if (tls != NULL) {
+		fputs(tls->verify ? "" : " unverified", out);
+		add_word(out, "ca", tls->ca);
+		add_word(out, "as", tls->server_name);
+		add_word(out, "with", tls->certificate.cert);
+		add_word(out, "key", tls->certificate.key);
+	}
+	fclose(out);
+	return key;
+}
+
+struct backend *
+backend_get(struct backend_registry *r, const struct address *address,
+    const struct tls_client_conf *tls)
+{
+	char *key = make_key(address, tls);
+	struct backend *b = table_get(&r->by_identity, str_of(key));
 
 	if (b != NULL) {
+		free(key);
 		if (b->address.is_name) {
 			resolve(b);
 			tell_change(b);
@@ -197,6 +230,7 @@ backend_get(struct backend_registry *r, const struct address *address)
 	b->magic = BACKEND_MAGIC;
 	b->refs = 1;
 	b->registry = r;
+	b->key = key;
 	b->address = *address;
 	b->address.text = b->identity = str_of(copy(address->text));
 	b->address.host = str_of(copy(address->host));
@@ -208,8 +242,33 @@ backend_get(struct backend_registry *r, const struct address *address)
 		resolve(b);
 	else
 		take_address(b);
-	table_set(&r->by_identity, b->identity, b);
+	table_set(&r->by_identity, str_of(b->key), b);
 	return b;
+}
+
+void
+backend_set_tls(struct backend *b, struct tls_context *tls)
+{
+	if (b->tls == tls)
+		return;
+	if (b->tls != NULL) {
+		tls_context_unref(b->tls);
+		tls_resume_unref(b->resume);
+	}
+	/* A session taken up is not looked at again: the new context begins without. */
+	b->tls = tls_context_ref(tls);
+	b->resume = tls_resume_new();
+}
+
+struct conn *
+backend_connect(struct backend *b, size_t address, const struct conn_events *events, void *owner)
+{
+	const struct socket_address *a = &b->found.at[address];
+	struct conn *c = conn_connect(b->registry->loop, &a->sa.sa, a->len, events, owner);
+
+	if (b->tls != NULL)
+		conn_start_tls_client(c, b->tls, b->address.host, b->resume);
+	return c;
 }
 
 struct backend *
@@ -230,8 +289,13 @@ backend_unref(struct backend *b)
 	drop_idle(b);
 	deadline_fini(&b->idle_deadline);
 	deadline_fini(&b->ejection);
-	table_remove(&b->registry->by_identity, b->identity);
+	table_remove(&b->registry->by_identity, str_of(b->key));
+	if (b->tls != NULL) {
+		tls_context_unref(b->tls);
+		tls_resume_unref(b->resume);
+	}
 	b->magic = 0;
+	free(b->key);
 	free((char *)(uintptr_t)b->identity.p);
 	free((char *)(uintptr_t)b->address.host.p);
 	free(b);

@@ -30,7 +30,6 @@ enum {
 
 struct origin {
 	unsigned magic;
-	struct loop    *loop;
 	struct backend *backend;	/* of the attempt, which counts it */
 	struct conn    *conn;
 	const struct origin_events *events;
@@ -238,7 +237,9 @@ on_eof(void *owner)
 		o->events->on_end(o->x);
 		return;
 	}
-	if (!o->is_over && o->has_head && h1_parser_eof(&o->parser) == H1_END)
+	/* TLS: an end that was not said may be somebody else's (RFC 9112 9.8). */
+	if (!o->is_over && o->has_head && !conn_was_cut(o->conn) &&
+	    h1_parser_eof(&o->parser) == H1_END)
 		end_answer(o);
 	else
 		fail(o, loss(o));
@@ -268,10 +269,8 @@ static const struct conn_events conn_events;
 static void
 connect_to(struct origin *o)
 {
-	const struct socket_address *a = &o->backend->found.at[o->address];
-
 	o->n_addresses++;
-	o->conn = conn_connect(o->loop, &a->sa.sa, a->len, &conn_events, o);
+	o->conn = backend_connect(o->backend, o->address, &conn_events, o);
 	conn_set_marks(o->conn, ORIGIN_HIGH_MARK, LOW_MARK);
 }
 
@@ -302,7 +301,11 @@ on_close(void *owner, enum end why)
 	/* A tunnel outlives the end of one direction, not a reset. */
 	if (o->is_tunnel)
 		o->is_over = false;
-	fail(o, o->is_open ? loss(o) : why);
+	if (o->is_open)
+		why = loss(o);
+	else if (why == END_RESET)
+		why = END_TLS_FAILED;
+	fail(o, why);
 }
 
 static const struct conn_events conn_events = {
@@ -316,13 +319,11 @@ static const struct conn_events conn_events = {
 /* --- the request ---------------------------------------------------------------------------------- */
 
 struct origin *
-origin_open(struct loop *loop, struct backend *backend, bool fresh,
-    const struct origin_events *events, void *x)
+origin_open(struct backend *backend, bool fresh, const struct origin_events *events, void *x)
 {
 	struct origin *o = slab_take(&origins);
 
 	o->magic = ORIGIN_MAGIC;
-	o->loop = loop;
 	o->backend = backend;
 	o->events = events;
 	o->x = x;
@@ -451,6 +452,14 @@ const char *
 origin_rule(const struct origin *o)
 {
 	return o->rule != NULL ? o->rule : o->parser.rule;
+}
+
+const char *
+origin_why(const struct origin *o)
+{
+	const char *why = conn_why(o->conn);
+
+	return why != NULL || o->is_open ? why : "the server closed in the handshake";
 }
 
 static bool

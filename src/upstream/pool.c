@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/tls.h"
 #include "upstream/line.h"
 
 static const uint64_t HASH_SEED = 0x77656972;	/* the same in every process: hashing is sticky */
@@ -58,10 +59,31 @@ pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_re
 		m->conf = &conf->servers[i];
 		m->weight = m->conf->weight / divisor;
 		m->limit = m->conf->max_inflight;
-		m->backend = backend_get(registry, &m->conf->address);
+		m->backend = backend_get(registry, &m->conf->address,
+		    m->conf->is_tls ? &conf->tls : NULL);
 		m->seed = str_hash(m->backend->identity, HASH_SEED);
 		backend_watch(m->backend, &m->watch, on_backend_changed, pool->line);
 	}
+}
+
+/* The files were looked at a moment ago, with their places: what is wrong now has changed since. */
+static void
+on_tls_finding(void *arg, const char *where, bool is_warning, const char *text)
+{
+	struct err *err = arg;
+
+	if (!is_warning && err->text[0] == '\0')
+		err_set(err, "tls.%s: %s", where, text);
+}
+
+bool
+pool_load_tls(struct pool *pool, struct err *err)
+{
+	if (!pool->conf->has_tls)
+		return true;
+	err->text[0] = '\0';
+	pool->tls = tls_context_new_client(&pool->conf->tls, on_tls_finding, err);
+	return pool->tls != NULL;
 }
 
 static const struct member *
@@ -100,6 +122,9 @@ pool_adopt(struct pool *pool)
 			if (m != NULL)
 				set_limit(&other->members[i], m->limit);
 		}
+	for (i = 0; i < pool->n_members; i++)
+		if (pool->members[i].conf->is_tls)
+			backend_set_tls(pool->members[i].backend, pool->tls);
 	line_changed(pool->line);
 }
 
@@ -107,6 +132,9 @@ void
 pool_fini(struct pool *pool)
 {
 	size_t i;
+
+	if (pool->tls != NULL)
+		tls_context_unref(pool->tls);
 
 	check(pool->inflight == 0 && pool->n_waiting == 0);
 	for (i = 0; i < pool->n_members; i++) {

@@ -295,11 +295,9 @@ class TlsOrigin(Origin):
         self.certificates = []
         self.context.sni_callback = lambda s, n, c: self.names.append(n)
         super().__init__(handler, name, **more)
-        self.tcp_addr = self.addr
-        self.addr = "https://" + self.addr
 
     def start(self):
-        self.addr = self.addr.replace("https://", "")
+        self.tcp_addr = self.addr = self.addr.replace("https://", "")
         super().start()
         self.addr = "https://" + self.addr
         return self

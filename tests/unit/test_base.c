@@ -197,6 +197,40 @@ test_addresses(void **state)
 }
 
 static void
+test_addresses_of_servers(void **state)
+{
+	static const struct { const char *in, *want; uint16_t port; } rows[] = {
+		{ "127.0.0.1:80", "127.0.0.1:80", 80 }, { "https://a.example", "https://a.example:443", 443 },
+		{ "https://a.example:8443", "https://a.example:8443", 8443 },
+		{ "http://a.example", "a.example:80", 80 }, { "http://[::1]:81", "[::1]:81", 81 },
+		{ "https://[::1]", "https://[::1]:443", 443 }, { "https://1.2.3.4", "https://1.2.3.4:443", 443 },
+		{ "unix:/x", "unix:/x", 0 }, { "https://", NULL, 0 }, { "https:///", NULL, 0 },
+		{ "https://a:1/", NULL, 0 }, { "https://unix:/x", NULL, 0 }, { "https://:443", NULL, 0 },
+		{ "https://a:", NULL, 0 }, { "https://::1", NULL, 0 }, { "https://https://a", NULL, 0 },
+		{ "HTTPS://a", NULL, 0 }, { "https://[::1", NULL, 0 }, { "https://u@a", NULL, 0 },
+	};
+	struct arena *arena = arena_new(1024);
+	struct address out;
+	const char *why;
+	bool is_tls;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool ok = address_parse_server(arena, str_of(rows[i].in), &out, &is_tls, &why);
+
+		if (ok != (rows[i].want != NULL))
+			fail_msg("%s", rows[i].in);
+		if (!ok)
+			continue;
+		if (!str_eq(out.text, str_of(rows[i].want)) || out.port != rows[i].port)
+			fail_msg("%s gave %.*s", rows[i].in, STR_ARG(out.text));
+		assert_int_equal(is_tls, strncmp(rows[i].want, "https://", 8) == 0);
+	}
+	arena_free(arena);
+}
+
+static void
 test_networks(void **state)
 {
 	static const struct { const char *net, *ip; int has; } rows[] = {
@@ -240,7 +274,8 @@ main(void)
 		cmocka_unit_test(test_durations), cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_lists), cmocka_unit_test(test_distance),
 		cmocka_unit_test(test_table), cmocka_unit_test(test_arena), cmocka_unit_test(test_slab),
-		cmocka_unit_test(test_addresses), cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_addresses), cmocka_unit_test(test_addresses_of_servers),
+		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_date),
 	};
 

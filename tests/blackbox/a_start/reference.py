@@ -27,6 +27,8 @@ WITH = {
     "upstreams.qwen.ip_hash": [("balance: round_robin", "balance: ip_hash")],
     "limits.per_client.delay": [("burst: 0", "burst: 1000000")],
     "upstreams.qwen.queue": [("max_inflight: 0", "max_inflight: 1")],
+    "upstreams.qwen.tls": [("address: 127.0.0.1:8002", "address: https://127.0.0.1:8002")],
+    "upstreams.qwen.tls.verify": [("      ca: /etc/weir/ca.pem\n", "")],
     "routes.exact": [("- path: /\n", "-\n")],
     "routes.respond": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],
     "routes.redirect": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],
@@ -51,6 +53,10 @@ VALUES = {
     "upstreams.qwen.balance": "{hash: \"cookie:a\", bound: 1.25}",
     "upstreams.qwen.hash": "\"query:q\"",
     "upstreams.qwen.ip_hash": "{prefix4: 24, prefix6: 48}",
+    "upstreams.qwen.tls.ca": "/etc/weir/cert.pem",
+    "upstreams.qwen.tls.server_name": "b.example",
+    "upstreams.qwen.tls.certificate.cert": "/etc/weir/other.pem",
+    "upstreams.qwen.tls.certificate.key": "/etc/weir/other.key",
     "upstreams.qwen.fail_on": "[timeout, 300, 599]",
     "upstreams.qwen.servers.address": "\"gpu-1.example:8002\"",
     "upstreams.qwen.servers.weight": "0.125",
@@ -187,9 +193,9 @@ class Files:
             f.write(f"V\t300101000000Z\t\t{number}\tunknown\t/CN=x\n")
         openssl("ocsp", "-index", self.path("index"), "-CA", ca.cert, "-rsigner", ca.cert, "-rkey", ca.key,
                 "-issuer", ca.cert, "-cert", pair.leaf, "-respout", self.path("ocsp.der"), "-ndays", "9")
-        for source, names in ((pair.cert, ("cert.pem", "other.pem", "fullchain.pem")),
-                              (pair.key, ("key.pem", "other.key", "privkey.pem")),
-                              (ca.cert, ("clients.pem",)), (self.path("ocsp.der"), ("other.der",))):
+        for source, names in ((pair.cert, ("cert.pem", "other.pem", "fullchain.pem", "client.pem")),
+                              (pair.key, ("key.pem", "other.key", "privkey.pem", "client.key")),
+                              (ca.cert, ("clients.pem", "ca.pem")), (self.path("ocsp.der"), ("other.der",))):
             for name in names:
                 shutil.copy(source, self.path(name))
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What clients and servers say to each other through TLS: long, slow, cut and never ending."""
 import hashlib
+# limit: 120
 import os
 import sys
 

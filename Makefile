@@ -53,8 +53,8 @@ LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHT
 FUZZERS	:= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test unit blackbox clients valgrind lint docs demo demo-stop bench bench-overload \
-	bench-micro fuzz install uninstall deb clean need-% build programs
+.PHONY: all help test test-long unit blackbox clients valgrind lint docs demo demo-stop bench \
+	bench-overload bench-micro fuzz install uninstall deb clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
 	@$(MAKE) --no-print-directory build
@@ -130,6 +130,10 @@ unit: need-test		## the unit tests alone
 blackbox: need-test	## black-box tests, T=d_reload for one folder
 	@$(MAKE) --no-print-directory SAN=1 programs clients
 	@$(PYTHON) tests/run.py --build build/san -k $(or $(T),blackbox)
+
+test-long: need-test	## bodies of a gigabyte through the release build, and what memory they take
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/run.py --build build/release --long -j 1
 
 # Some 15 minutes on two cores; not part of make test.
 valgrind: need-valgrind	## black-box and unit tests with the daemon under memcheck, T=c_pool for a part

@@ -67,6 +67,12 @@ def listing(directory, want):
     return sorted(f for f in (os.listdir(directory) if os.path.isdir(directory) else []) if want(f))
 
 
+def blackbox(name, directory):
+    for f in listing(directory, lambda f: f.endswith(".py")):
+        path = os.path.join(directory, f)
+        yield f"{name}/{f}", [sys.executable, path], int(mark(path, "limit", LIMIT)), True
+
+
 def collect(build):
     """(name, command, limit, counts by lines)"""
     lint = os.path.join(ROOT, "tests", "lint")
@@ -81,9 +87,7 @@ def collect(build):
         yield "fuzz/" + f, [os.path.join(fuzz, f), kept], LIMIT, True
     top = os.path.join(ROOT, "tests", "blackbox")
     for topic in listing(top, lambda d: os.path.isdir(os.path.join(top, d)) and d[0] != "_"):
-        for f in listing(os.path.join(top, topic), lambda f: f.endswith(".py")):
-            path = os.path.join(top, topic, f)
-            yield f"blackbox/{topic}/{f}", [sys.executable, path], int(mark(path, "limit", LIMIT)), True
+        yield from blackbox("blackbox/" + topic, os.path.join(top, topic))
 
 
 def under_memcheck(jobs):
@@ -113,10 +117,13 @@ def main():
     ap.add_argument("-k", default="", metavar="PATTERN", help="only names that contain this")
     ap.add_argument("-j", type=int, default=3)
     ap.add_argument("--valgrind", action="store_true", help="the daemon and the unit tests under memcheck")
+    ap.add_argument("--long", action="store_true", help="instead, what takes minutes")
     args = ap.parse_args()
     build = os.path.abspath(args.build)
     env = environment(build, args.valgrind)
     jobs = under_memcheck(collect(build)) if args.valgrind else collect(build)
+    if args.long:
+        jobs = blackbox("long", os.path.join(ROOT, "tests", "blackbox", "_long"))
     jobs = [j for j in jobs if args.k in j[0]]
     passed = failed = 0
 

@@ -166,6 +166,15 @@ def test_h2c_is_never_passed_on():
     assert not q.has("HTTP2-Settings") and "h2c" not in q.get("Upgrade", ""), q.headers
 
 
+def test_h2c_among_others():
+    """What else is offered goes on: the server sees neither h2c nor that it was there."""
+    for fields, want in (([("Upgrade", "h2c, websocket")], "websocket"), ([("Upgrade", "websocket, H2C")], "websocket"),
+                         ([("Upgrade", "h2c"), ("Upgrade", "websocket, x/2")], "websocket, x/2")):
+        q, _ = seen([("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "x")] + fields)
+        assert q.all("Upgrade") == [want] and q.get("Connection").lower() == "upgrade", q.headers
+        assert not q.has("HTTP2-Settings"), q.headers
+
+
 def test_underscores():
     q, _ = seen([("X_Forwarded_For", "6.6.6.6"), ("X_A", "b"), ("X-A", "c")])
     assert not q.has("X_A") and not q.has("X_Forwarded_For") and q.get("X-A") == "c"

@@ -47,6 +47,15 @@ def test_old_client_gets_no_interim():
         assert r.status == 200 and r.interim == [], r
 
 
+def test_old_client_expects_nothing():
+    """RFC 9110 10.1.1: an expectation in HTTP/1.0 is passed over, whatever it is."""
+    o = Origin()
+    with Weir(conf(), o) as w:
+        for value in ("100-continue", "a-miracle"):
+            r = get(w, method="POST", body=b"abc", headers={"Expect": value}, version="1.0")
+            assert r.status == 200 and not o.requests[-1].has("Expect"), (r, o.requests[-1].headers)
+
+
 def test_early_hints():
     gate = Gate()
 

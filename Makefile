@@ -68,6 +68,10 @@ need-%:
 
 build: $(B)/weir $(B)/model
 
+$(B)/load: bench/load/load.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -o $@ $<
+
 $(B)/weir: $(B)/src/daemon/main.o $(B)/libweir.a
 	$(CC) $(OPT) $(LINKOPT) -o $@ $^ $(LIBS)
 
@@ -159,9 +163,9 @@ demo: need-demo		## four model instances and weir in front; Ctrl-C ends it
 demo-stop:		## ends a running demo
 	@$(PYTHON) bench/demo.py --stop
 
-bench: need-bench	## weir, nginx and HAProxy side by side (bench/README)
-	@$(MAKE) --no-print-directory build
-	@sh bench/run.sh
+bench: need-bench	## weir, nginx and HAProxy side by side; S=streams for one scenario (bench/README)
+	@$(MAKE) --no-print-directory build build/release/load
+	@$(PYTHON) bench/compare.py $(S)
 
 fuzz: need-fuzz		## every fuzz target for FUZZ_SECONDS (60) each; T=h1 for one
 	@$(MAKE) --no-print-directory FUZZ=1 fuzzers

@@ -31,7 +31,7 @@ enum {
 	HEAD_MAX = 8192,
 	BLOCK = 256 * 1024,
 	EVENT_SIZE = 120,		/* about what a token of an OpenAI stream takes */
-	TICKS = 1000,			/* streams are spread over so many moments of their period */
+	TICKS_MAX = 1000,
 	DELAYS = 2000000		/* samples kept */
 };
 
@@ -111,7 +111,9 @@ take(int fd)
 
 /* --- the server ---------------------------------------------------------------------------------- */
 
-static struct peer *slots[TICKS];
+/* Streams are spread over so many moments of their period. */
+static unsigned n_slots = TICKS_MAX;
+static struct peer *slots[TICKS_MAX];
 static unsigned next_slot;
 
 static void
@@ -172,7 +174,7 @@ pump(struct peer *p)
 static bool
 begin_body(struct peer *p, uint64_t size)
 {
-	char head[256];
+	char head[1024];
 	int n = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 	    "Cache-Control: max-age=600\r\nContent-Length: %llu\r\n\r\n", (unsigned long long)size);
 
@@ -199,8 +201,8 @@ begin_stream(struct peer *p)
 	p->slot = next_slot;
 	p->next = slots[p->slot];
 	slots[p->slot] = p;
-	/* Far from the one before: 7 has no divisor in common with TICKS. */
-	next_slot = (next_slot + 7) % TICKS;
+	/* Far from the one before: 7 divides none of the numbers of slots in use. */
+	next_slot = (next_slot + 7) % n_slots;
 	return true;
 }
 
@@ -279,7 +281,7 @@ tick(unsigned slot)
 static int
 start_timer(uint64_t period_us)
 {
-	uint64_t ns = period_us * 1000 / TICKS;
+	uint64_t ns = period_us * 1000 / n_slots;
 	struct itimerspec it = { { 0, 0 }, { 0, 0 } };
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
 
@@ -318,7 +320,7 @@ serve(const char *port, uint64_t period_us)
 			else if (fd == timer) {
 				/* What was missed is made up for: the rate is the rate. */
 				if (read(timer, &ticks, sizeof(ticks)) == sizeof(ticks))
-					for (; ticks > 0; ticks--, slot = (slot + 1) % TICKS)
+					for (; ticks > 0; ticks--, slot = (slot + 1) % n_slots)
 						tick(slot);
 			} else if (p->is_used && (((events[i].events & EPOLLOUT) && !pump(p)) ||
 			    ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !on_request(p))))
@@ -440,13 +442,17 @@ main(int argc, char **argv)
 	}
 	memset(block, 'x', sizeof(block));
 	ep = epoll_create1(0);
-	if (argc == 4 && strcmp(argv[1], "origin") == 0)
+	if (argc == 5 && strcmp(argv[1], "origin") == 0) {
+		n_slots = (unsigned)number(argv[4]);
+		if (n_slots < 1 || n_slots > TICKS_MAX || n_slots % 7 == 0)
+			n_slots = TICKS_MAX;
 		serve(argv[2], strtoull(argv[3], NULL, 10));
+	}
 	if (argc == 8 && strcmp(argv[1], "streams") == 0)
 		return stream(argv + 2);
-	fprintf(stderr, "usage: load origin PORT PERIOD_US\n"
+	fprintf(stderr, "usage: load origin PORT PERIOD_US STEPS\n"
 	    "       load streams HOST PORT N SECONDS PATH SAME\n"
-	    "an origin answers GET /bytes/N, and /stream with an event each PERIOD_US; streams opens N\n"
-	    "of PATH/0, PATH/1 ..., SAME of each\n");
+	    "an origin answers GET /bytes/N, and /stream with an event each PERIOD_US, the streams of a\n"
+	    "step (STEPS in a period) at once; streams opens N of PATH/0, PATH/1 ..., SAME of each\n");
 	return 2;
 }

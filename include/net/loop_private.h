@@ -12,6 +12,7 @@ struct loop {
 	struct event_base *base;
 	TAILQ_HEAD(, task) tasks;
 	unsigned           pass;	/* counts second passes; tasks queued during one wait for the next */
+	unsigned           turn;	/* counts polls */
 	bool               is_awake;	/* the clock was read this turn */
 	struct conn_io    *io;		/* conn.c's scratch and gather */
 	void             (*chore)(void *arg);

@@ -40,7 +40,8 @@ enum {
 	READS_PER_EVENT = 4,		/* then others have their turn */
 	GATHER_MAX = 64,		/* pieces in one writev */
 	WARN_EVERY = 10000,		/* ms of quiet between two lines of one kind */
-	LOOK_AFTER = 20,		/* ms until a suspect is looked at again */
+	JOIN_MAX = 2048,		/* bytes of pieces that are sent as one */
+	LOOK_AFTER = 300,		/* ms of silence until a suspect is looked at */
 	SEALED_SCRATCH = 160 * 1024,	/* records of one event, sent with one call */
 	SEALED_READ = 48 * 1024,	/* records of one recv: with what is kept they fit READ_SCRATCH */
 	HANDSHAKES_PER_PASS = 16,	/* each may cost a millisecond: others have their turn */
@@ -92,6 +93,8 @@ struct conn {
 		struct sockaddr_in  in;
 		struct sockaddr_in6 in6;
 	} peer;
+	msec     heard;			/* the last event */
+	unsigned turn;			/* in which it got its owner */
 	bool     is_suspect;
 	TAILQ_ENTRY(conn) suspect;	/* in io->suspects */
 	TAILQ_ENTRY(conn) entry;	/* in io->closing */
@@ -306,6 +309,7 @@ conn_set_owner(struct conn *c, const struct conn_events *events, void *owner)
 	check(c->magic == CONN_MAGIC);
 	c->events = events;
 	c->owner = owner;
+	c->turn = c->loop->turn;
 }
 
 /* --- death ------------------------------------------------------------------------------------ */
@@ -606,6 +610,24 @@ forget_gather(struct conn_io *io)
 	io->n_bytes = 0;
 }
 
+/* A few small pieces are cheaper to put together than to be told of one by one. */
+static ssize_t
+send_pieces(struct conn_io *io, int fd)
+{
+	char all[JOIN_MAX], *at = all;
+	int i;
+
+	if (io->n_pieces == 1)
+		return send(fd, io->pieces[0].iov_base, io->pieces[0].iov_len, MSG_NOSIGNAL);
+	if (io->n_bytes > JOIN_MAX)
+		return writev(fd, io->pieces, io->n_pieces);
+	for (i = 0; i < io->n_pieces; i++) {
+		memcpy(at, io->pieces[i].iov_base, io->pieces[i].iov_len);
+		at += io->pieces[i].iov_len;
+	}
+	return send(fd, all, io->n_bytes, MSG_NOSIGNAL);
+}
+
 static void
 flush_gather(struct conn_io *io)
 {
@@ -620,7 +642,7 @@ flush_gather(struct conn_io *io)
 		return;
 	}
 	if (!c->connecting) {
-		n = writev(c->fd, io->pieces, io->n_pieces);
+		n = send_pieces(io, c->fd);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			lose_write(c);
 			n = (ssize_t)io->n_bytes;
@@ -1069,7 +1091,8 @@ probe(struct conn *c)
 /*
  * libevent gives EPOLLERR and EPOLLHUP as readable and writable, which is also what an edge of plain
  * bytes looks like.  A reset right behind bytes would so be missed when the read was short, and to
- * ask each time would cost a call a read: those in question are asked together, a moment later.
+ * ask each time would cost a call a read: those in question are asked when they have been silent for
+ * a while.  They stand in a line, the longest silent first.
  */
 static void
 suspect(struct conn *c)
@@ -1077,7 +1100,7 @@ suspect(struct conn *c)
 	struct conn_io *io = c->loop->io;
 
 	if (c->is_suspect)
-		return;
+		TAILQ_REMOVE(&io->suspects, c, suspect);
 	c->is_suspect = true;
 	TAILQ_INSERT_TAIL(&io->suspects, c, suspect);
 	if (io->look.at == 0)
@@ -1085,23 +1108,31 @@ suspect(struct conn *c)
 }
 
 static void
+look_at(struct conn *c)
+{
+	clear(c);
+	if (c->error != END_OK || c->connecting)
+		return;
+	if (c->held) {
+		probe(c);
+		return;
+	}
+	/* By reading: what stands before the reset is not lost. */
+	c->may_read = true;
+	loop_defer(c->loop, &c->task);
+}
+
+static void
 on_look(void *arg)
 {
 	struct conn_io *io = arg;
+	msec now = clock_now();
 	struct conn *c;
 
-	while ((c = TAILQ_FIRST(&io->suspects)) != NULL) {
-		clear(c);
-		if (c->error != END_OK || c->connecting)
-			continue;
-		if (c->held) {
-			probe(c);
-			continue;
-		}
-		/* By reading: what stands before the reset is not lost. */
-		c->may_read = true;
-		loop_defer(c->loop, &c->task);
-	}
+	while ((c = TAILQ_FIRST(&io->suspects)) != NULL && now - c->heard >= LOOK_AFTER)
+		look_at(c);
+	if (c != NULL)
+		deadline_arm(&io->look, c->heard + LOOK_AFTER - now);
 }
 
 static void
@@ -1180,6 +1211,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	loop_wake(c->loop);
+	c->heard = clock_now();
 	if (c->connecting) {
 		/* A refused connection comes as readable and writable. */
 		finish_connect(c);
@@ -1316,13 +1348,24 @@ conn_saw_eof(const struct conn *c)
 	return c->saw_eof || c->saw_rdhup || c->write_dead || c->error != END_OK;
 }
 
+/* libevent has an event of it in its line. */
+static bool
+is_due(const struct conn *c)
+{
+	return (c->event.ev_evcallback.evcb_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)) != 0;
+}
+
 bool
 conn_is_quiet(const struct conn *c)
 {
 	char byte;
 
-	return c->view.len == 0 && !conn_saw_eof(c) &&
-	    recv(c->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+	if (c->view.len > 0 || conn_saw_eof(c))
+		return false;
+	/* The poller has looked since, and has nothing to tell of it that is not told yet. */
+	if (c->turn != c->loop->turn && !is_due(c))
+		return true;
+	return recv(c->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
 }
 
 msec

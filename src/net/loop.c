@@ -78,6 +78,7 @@ loop_turn(struct loop *loop)
 	if (!TAILQ_EMPTY(&loop->tasks))
 		flags |= EVLOOP_NONBLOCK;
 	loop->is_awake = false;
+	loop->turn++;
 	event_base_loop(loop->base, flags);
 	loop_wake(loop);
 	run_tasks(loop);

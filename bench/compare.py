@@ -394,7 +394,29 @@ end
     b.stop()
 
 
-SCENARIOS = [small, streams, singles, idle, bodies, hits, followers, limiter]
+def memory(top):
+    """A cache of 256 MB filled with a million small answers, and with a few large ones: growth to its size."""
+    size, rows = 256 * 1024 * 1024, {}
+    for name, path, connections, seconds in (("200 bytes", "/bytes/200", 64, max(SECONDS, 25)),
+                                             ("7 MB", "/bytes/7340032", 4, max(SECONDS, 4))):
+        b = Bench(top, 50000, "", ("weir",))
+        weir = b.proxies[0]
+        script = write(f"{top}/unique.lua", f"""
+local n = 0
+request = function()
+	n = n + 1
+	return wrk.format(nil, "{path}?" .. n)
+end
+""")
+        wrk(weir, "/bytes/200", seconds=1)
+        before = weir.rss()
+        _, rate, _ = wrk(weir, path, connections, seconds, host="cached.example", script=script)
+        rows[name] = [((weir.rss() - before) / size, rate * seconds)]
+        b.stop()
+    table("memory: " + memory.__doc__, ["RSS/size", "answers"], rows)
+
+
+SCENARIOS = [small, streams, singles, idle, bodies, hits, followers, limiter, memory]
 
 
 def main():

@@ -53,7 +53,7 @@ LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHT
 FUZZERS	:= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test test-long unit blackbox clients valgrind lint docs demo demo-stop bench \
+.PHONY: all help test test-long test-acme unit blackbox clients valgrind lint docs demo demo-stop bench \
 	bench-overload bench-micro fuzz install uninstall deb clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
@@ -143,6 +143,10 @@ test-long: need-test	## bodies of a gigabyte through the release build, and what
 valgrind: need-valgrind	## black-box and unit tests with the daemon under memcheck, T=c_pool for a part
 	@$(MAKE) --no-print-directory VALGRIND=1 programs clients
 	@$(PYTHON) tests/run.py --valgrind --build build/valgrind $(if $(T),-k $(T))
+
+test-acme: need-acme	## README's page on certificates with certbot too, against Debian's pebble
+	@$(MAKE) --no-print-directory SAN=1 build
+	@$(PYTHON) tests/run.py --build build/san -k g_tls/acme
 
 lint: need-test		## layers, banned functions, manual pages
 	@$(MAKE) --no-print-directory SAN=1 build

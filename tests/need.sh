@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs from Debian's packages what a target needs and the machine lacks; says what, asks nothing.
-# usage: need.sh build|test|valgrind|demo|bench|fuzz
+# usage: need.sh build|test|acme|valgrind|demo|bench|fuzz
 set -eu
 build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev"
 if apt-cache policy libllhttp-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; then
@@ -16,7 +16,8 @@ if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) <
 fi
 case ${1:-build} in
 build) want=$build ;;
-test)  want="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc $clients" ;;
+test)  want="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme $clients" ;;
+acme)  want="$build python3 pebble uacme certbot openssl" ;;
 deb)   want="$build dpkg-dev" ;;
 demo)  want="$build python3" ;;
 bench) want="$build python3 nginx-light haproxy wrk" ;;

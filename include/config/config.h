@@ -189,7 +189,11 @@ struct route_conf {
 	 * routes share an answer only where they would ask the same.  Empty without cache.
 	 */
 	struct str           cache_identity;
-	struct { unsigned status; struct str body, type; } respond;
+	struct {
+		unsigned   status;
+		struct str body, type;
+		struct str files;	/* a folder, whose files are the answers; empty: none */
+	} respond;
 	struct { struct template to; unsigned status; } redirect;
 	struct header_rules  request_headers, response_headers;
 	uint64_t             max_body;

@@ -10,6 +10,9 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
+
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -2139,8 +2142,67 @@ static const struct row respond_rows[] = {
 	{ "status", &type_number, ROUTE(respond.status), "200", 200, 599, .help = "its status" },
 	{ "body", &type_text, ROUTE(respond.body), "\"\"", .help = "its body" },
 	{ "type", &type_plain, ROUTE(respond.type), "text/plain", .help = "its Content-Type" },
+	{ "files", &type_plain, ROUTE(respond.files), .optional = true, .example = "/var/lib/weir/acme",
+	  .help = "instead of these a folder: the file of the name behind the path, directly in it, at most "
+	  "1 MB" },
 	{ .key = NULL },
 };
+
+/* It may be made later, by who puts files into it. */
+static void
+check_folder(struct reading *r, const struct node *n, struct str path)
+{
+	struct stat st;
+	int error = stat(path.p, &st) == 0 ? 0 : errno;
+
+	if (error == ENOENT)
+		warn(r, n, "%.*s: there is no such folder yet", STR_ARG(path));
+	else if (error != 0)
+		complain(r, n, "%.*s: %s", STR_ARG(path), strerror(error));
+	else if (!S_ISDIR(st.st_mode))
+		complain(r, n, "%.*s: that is a file, name the folder it is in", STR_ARG(path));
+}
+
+/* A folder of files is read, and nothing else is said of the answer. */
+static bool
+parse_respond(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	static const char *const others[] = { "status", "body", "type" };
+	struct route_conf *route = base;
+	const struct node *files, *at;
+	size_t i;
+
+	if (!parse_action(r, row, n, base))
+		return false;
+	files = node_find(n, "files");
+	if (files == NULL)
+		return true;
+	for (i = 0; i < 3; i++)
+		if ((at = node_find(n, others[i])) != NULL)
+			complain_key(r, at, str_of(others[i]), "has no effect with files");
+	if (route->respond.files.len == 0)
+		return complain_key(r, files, STR("files"), "name a folder");
+	i = push_key(r, STR("files"));
+	check_folder(r, files, route->respond.files);
+	pop_path(r, i);
+	return true;
+}
+
+static void
+print_respond(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct route_conf *route = base;
+
+	if (route->respond.files.len == 0) {
+		print_action(out, indent, row, base);
+		return;
+	}
+	fprintf(out, "%*s%s: {files: ", indent, "", row->key);
+	yaml_print(out, route->respond.files);
+	fputs("}\n", out);
+}
+
+static const struct type type_respond = { parse_respond, print_respond };
 
 static const struct word redirect_words[] = { { "301", 301 }, { "302", 302 }, { "303", 303 },
 	{ "307", 307 }, { "308", 308 }, { NULL, 0 } };
@@ -2183,7 +2245,7 @@ static const struct row route_rows[] = {
 	{ "upstream", &type_upstream_name, 0, .example = "qwen", .help = "who answers" },
 	{ "cache", &type_cache_name, 0, .example = "answers",
 	  .help = "where answers of the upstream are kept" },
-	{ "respond", &type_action, 0, NULL, ROUTE_RESPOND, .rows = respond_rows, .optional = true,
+	{ "respond", &type_respond, 0, NULL, ROUTE_RESPOND, .rows = respond_rows, .optional = true,
 	  .help = "or an answer of our own" },
 	{ "redirect", &type_action, 0, NULL, ROUTE_REDIRECT, .rows = redirect_rows, .optional = true,
 	  .help = "or another address" },
@@ -2232,6 +2294,25 @@ cache_identity(struct reading *r, const struct row *row, const struct route_conf
 	return identity;
 }
 
+/* Files are named by what is behind a prefix, and only read. */
+static void
+check_files(struct reading *r, const struct node *n, struct route_conf *route)
+{
+	size_t i;
+
+	if (route->is_exact)
+		complain_key(r, node_find(n, "exact"), STR("exact"), "files need a path, which their names "
+		    "follow");
+	for (i = 0; i < route->n_methods; i++)
+		if (!str_eq(route->methods[i], STR("GET")) && !str_eq(route->methods[i], STR("HEAD")))
+			complain_key(r, node_find(n, "methods"), STR("methods"), "files are for GET and HEAD");
+	if (route->n_methods > 0)
+		return;
+	route->methods = arena_alloc(r->arena, sizeof(*route->methods));
+	route->methods[0] = STR("GET");
+	route->n_methods = 1;
+}
+
 static bool
 parse_route(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
@@ -2250,6 +2331,8 @@ parse_route(struct reading *r, const struct row *row, const struct node *n, void
 		complain(r, n, "a route has one of upstream, respond and redirect");
 	if (node_find(n, "cache") != NULL && node_find(n, "upstream") == NULL)
 		complain_key(r, node_find(n, "cache"), STR("cache"), "only answers of an upstream are kept");
+	if (route->respond.files.len > 0)
+		check_files(r, n, route);
 	if (route->name.len == 0)
 		route->name = route->path;
 	/* Of a file that is good so far: in another what it names may not be there. */

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers we make ourselves: errors, redirects, fixed ones.
+ * Answers we make ourselves: errors, redirects, fixed ones, small files.
  *
  * Short plain text, or JSON in OpenAI's error shape for who accepts JSON.  Decides nothing: what to
  * say stands in the exchange.
  */
 #include "exchange/reply.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "config/config.h"
 #include "exchange/exchange.h"
 #include "exchange/relay.h"
@@ -18,6 +20,8 @@
 #include "exchange/generation.h"
 #include "http/message.h"
 #include "policy/route.h"
+
+enum { FILE_MAX = 1024 * 1024 };
 
 struct reply {
 	int        status;
@@ -79,6 +83,57 @@ make_error(struct exchange *x, struct reply *r)
 	}
 }
 
+static bool
+is_text(struct str s)
+{
+	size_t i;
+
+	for (i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if ((c < 0x20 && c != '\n' && c != '\r' && c != '\t') || c >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
+/* What is behind the route's path, as the client wrote it: nothing that is written in two ways. */
+static struct str
+file_name(const struct route_conf *route, struct str path)
+{
+	struct str rest;
+
+	if (!str_starts(path, route->path))
+		return STR_NONE;
+	rest = str_from(path, route->path.len);
+	if (!str_ends(route->path, STR("/")))
+		rest = str_starts(rest, STR("/")) ? str_from(rest, 1) : STR_NONE;
+	return str_find(rest, '%') < 0 ? rest : STR_NONE;
+}
+
+/* A small file, read at once: for the challenges of RFC 8555, not to serve a site. */
+static void
+make_file_answer(struct exchange *x, struct reply *r)
+{
+	const struct route_conf *route = x->route;
+	size_t len;
+	char *bytes = file_read_in(route->respond.files.p, file_name(route, x->request->path), FILE_MAX,
+	    &len);
+
+	if (bytes == NULL) {
+		x->refusal.end = END_NO_ROUTE;
+		x->refusal.status = 404;
+		x->refusal.rule = "no_file";
+		x->refusal.why = "no such file";
+		make_error(x, r);
+		return;
+	}
+	r->status = 200;
+	r->body = arena_dup(x->arena, str_make(bytes, len));
+	r->type = is_text(r->body) ? STR("text/plain") : STR("application/octet-stream");
+	free(bytes);
+}
+
 static void
 make_route_answer(struct exchange *x, struct reply *r)
 {
@@ -87,6 +142,10 @@ make_route_answer(struct exchange *x, struct reply *r)
 	if (route->action == ROUTE_REDIRECT) {
 		r->status = (int)route->redirect.status;
 		r->location = template_expand(&route->redirect.to, &x->facts, x->arena);
+		return;
+	}
+	if (route->respond.files.len > 0) {
+		make_file_answer(x, r);
 		return;
 	}
 	r->status = (int)route->respond.status;

@@ -34,6 +34,9 @@ WITH = {
     "routes.redirect": [("    upstream: qwen\n", ""), ("    cache: answers\n", ""), ROUTE_FOR_QWEN],
 }
 
+# Keys that stand instead of others of their section.
+INSTEAD = {"routes.respond.files": ["status", "body", "type"]}
+
 # Values other than the default, for keys whose kind does not tell one.
 VALUES = {
     "listen.address": "\"[::1]:82\"",
@@ -80,6 +83,7 @@ VALUES = {
     "routes.upstream": "qwen",
     "routes.limit": "[per_client]",
     "routes.cache": "answers",
+    "routes.respond.files": "/etc",
     "routes.respond.body": "\"a: 'b' #c\\n\\0\\x1b\\u0085 $x ${y}\"",
     "routes.respond.type": "application/json",
     "routes.redirect.to": "\"https://${host}x$$y$request_uri\"",
@@ -140,7 +144,15 @@ def uncomment(text, key):
 
 def finish(text, key):
     """What must be changed with a key, the outermost commented section of it included."""
-    text = "\n".join(text)
+    drop = set()
+    for path, others in INSTEAD.items():
+        section = path.rpartition(".")[0]
+        if key.path == path:
+            drop |= {f"{section}.{name}" for name in others}
+        elif key.path == section or key.path.startswith(section + "."):
+            drop.add(path)
+    lines = {other.number for other in KEYS if other.path in drop}
+    text = "\n".join(line for i, line in enumerate(text) if i not in lines)
     for path, changes in WITH.items():
         if key.path == path or key.path.startswith(path + "."):
             for old, new in changes:
@@ -193,8 +205,8 @@ class Files:
             f.write(f"V\t300101000000Z\t\t{number}\tunknown\t/CN=x\n")
         openssl("ocsp", "-index", self.path("index"), "-CA", ca.cert, "-rsigner", ca.cert, "-rkey", ca.key,
                 "-issuer", ca.cert, "-cert", pair.leaf, "-respout", self.path("ocsp.der"), "-ndays", "9")
-        for source, names in ((pair.cert, ("cert.pem", "other.pem", "fullchain.pem", "client.pem")),
-                              (pair.key, ("key.pem", "other.key", "privkey.pem", "client.key")),
+        for source, names in ((pair.cert, ("cert.pem", "other.pem", "chat.pem", "client.pem")),
+                              (pair.key, ("key.pem", "other.key", "chat.key", "client.key")),
                               (ca.cert, ("clients.pem", "ca.pem")), (self.path("ocsp.der"), ("other.der",))):
             for name in names:
                 shutil.copy(source, self.path(name))
@@ -203,7 +215,8 @@ class Files:
         return os.path.join(self.dir, name)
 
     def put(self, text):
-        for folder_name in ("/etc/weir/", "/etc/letsencrypt/live/chat.example.org/"):
+        for folder_name in ("/etc/weir/tls/", "/etc/weir/", "/var/lib/weir/acme/.well-known/acme-challenge",
+                            "/var/lib/weir/acme"):
             text = text.replace(folder_name, self.dir + "/")
         return text
 

@@ -83,6 +83,17 @@ struct server_conf {
 	msec           fail_timeout;
 };
 
+/* How a server is asked whether it is well. */
+struct check_conf {
+	bool              is_on;
+	bool              is_tcp;	/* a connection will do */
+	struct str        path, host;	/* host empty: the server's address */
+	struct status_set expect;
+	struct str        body;		/* that has to be in the answer; empty: none */
+	msec              interval, down_interval, timeout;
+	unsigned          rise, fall;
+};
+
 struct upstream_conf {
 	struct str          name;
 	enum balance_kind   balance;
@@ -105,6 +116,8 @@ struct upstream_conf {
 	struct { msec connect, first_byte, idle, send, total; } timeouts;	/* total 0: none */
 	struct tls_client_conf tls;
 	bool                has_tls;	/* a server speaks it */
+	struct check_conf   check;
+	msec                stall_timeout, slow_start;	/* 0: none */
 	bool                finish_on_abort;	/* on_client_abort: finish */
 };
 

@@ -21,7 +21,15 @@
 #define BACKEND_MAX_FAILS 64
 
 enum backend_health { BACKEND_UP, BACKEND_EJECTED, BACKEND_TRIAL };
+/* What its health check says. */
+enum backend_check {
+	BACKEND_UNCHECKED,		/* there is none */
+	BACKEND_STARTING,		/* it has never passed */
+	BACKEND_PASSES,
+	BACKEND_DOWN
+};
 
+struct checker;
 struct conn;
 struct conn_events;
 struct parked;
@@ -65,6 +73,13 @@ struct backend {
 	msec           ejected_until;	/* 0: not ejected */
 	bool           on_trial;	/* one exchange is testing it after its ejection */
 	struct deadline ejection;	/* its end, for who waits for it */
+	msec           recovered_at;	/* from its ejection or from being down; 0: never */
+	msec           heard_at;	/* when a byte of an answer last came from it, to anybody */
+	/* active health */
+	enum backend_check check;
+	struct checker *checker;	/* own memory of health.c; NULL: nobody asks it */
+	void          (*end_checker)(struct backend *);
+	bool           is_claimed, is_known;	/* of health_follow */
 	TAILQ_HEAD(, backend_watch) watches;
 	/* idle connections, the most recently used first */
 	TAILQ_HEAD(, parked) idle;
@@ -104,8 +119,11 @@ void backend_address_failed(struct backend *, size_t);
 
 /* --- passive health (BEHAVIOUR.md 7); now is monotonic ------------------------------------- */
 enum backend_health backend_health(const struct backend *, msec now);
-/* BACKEND_UP, or ejected time over and nobody on trial: may be picked. */
+/* Its check does not say otherwise and it is BACKEND_UP, or its ejection is over and nobody is on trial:
+ * may be picked. */
 bool backend_is_available(const struct backend *, msec now);
+/* For people: it serves, neither ejected nor on trial. */
+bool backend_is_up(const struct backend *, msec now);
 /* An exchange was given this server: counts it in flight; takes the trial when one is due. */
 void backend_begin(struct backend *, msec now, bool *is_trial);
 /* It is over with this server; a trial without a verdict is free for the next. */
@@ -118,6 +136,14 @@ void backend_done(struct backend *, bool is_trial);
 void backend_success(struct backend *, bool probation);
 void backend_failure(struct backend *, msec now, bool probation, unsigned max_fails,
     msec fail_timeout, const char *why);
+/*
+ * Silent for so long to everybody, with requests that wait for it: ejects it at once, unless it is
+ * ejected already or max_fails is 0.
+ */
+void backend_stalled(struct backend *, msec now, msec silent, unsigned max_fails, msec fail_timeout);
+/* Its health check says something else now; an ejection from before it went down is forgotten when it
+ * comes back. */
+void backend_checked(struct backend *, enum backend_check);
 
 /* --- idle connections ------------------------------------------------------------------------ */
 /* Takes the connection over.  Closed at once when limit connections are idle already; closed when it

@@ -32,7 +32,9 @@ struct pick {
 struct member {
 	struct backend           *backend;	/* counted */
 	const struct server_conf *conf;
-	uint64_t                  weight;	/* integer: thousandths over their gcd in the pool */
+	uint64_t                  weight;	/* integer: thousandths over their gcd in the pool; with
+						 * slow_start less than full while it begins */
+	uint64_t                  full;
 	int64_t                   current;	/* smooth round robin */
 	uint64_t                  seed;		/* hash of the identity, for rendezvous */
 	unsigned                  limit;	/* max_inflight of the newest configuration; 0: none */
@@ -90,9 +92,10 @@ enum pool_answer {
 	POOL_GIVEN
 };
 /*
- * Chooses a server: available, not tried and with room; primaries before backups.  When every untried
- * member is ejected fails open to the one whose ejection ends first (never to one that is configured
- * down), when it has room.  Given one, marks it in pick->tried and counts it in flight.
+ * Chooses a server: available, not tried and with room; primaries before backups.  When no untried member
+ * is available fails open, to one that has room and is not configured down: of those that pass their
+ * check, or have none, to the one whose ejection ends first; else to one that is starting; else to one
+ * whose check says that it is down.  Given one, marks it in pick->tried and counts it in flight.
  *
  * Room: exchanges in flight are counted over all pools that limit the server, in every generation, and
  * each pool compares with its own max_inflight, the newest generation's.  A pool that does not limit
@@ -105,10 +108,14 @@ bool pool_has_room(const struct pool *, msec now);
  * line, or when every server is ejected and one was not tried: what a retry that has an answer in its
  * hand already needs to be worth it. */
 bool pool_has_other(const struct pool *, const struct pick *);
+/* The weight of a server that has been back for so long: a tenth at first, all of it after slow_start. */
+uint64_t pool_ramp(uint64_t full, msec since, msec slow_start);
 /* The good head of an answer; a failure with its log word.  Each counts once: an answer that began
  * well and was cut is both. */
 void attempt_success(struct attempt *, msec now);
 void attempt_failure(struct attempt *, msec now, const char *why);
+/* The server has been silent for so long, to this attempt and all others: that is its failure. */
+void attempt_stalled(struct attempt *, msec now, msec silent);
 /* The attempt is over: in-flight counts fall, the trial (if not judged) is free for the next. */
 void attempt_done(struct attempt *);
 /* 64-bit hash of a key for pick.hash. */

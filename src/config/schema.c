@@ -1382,6 +1382,183 @@ print_tls_client(FILE *out, int indent, const struct row *row, const void *base)
 
 static const struct type type_tls_client = { parse_tls_client, print_tls_client };
 
+/* --- health checks ----------------------------------------------------------------------------- */
+
+/* What stands in the line that asks: no space, nothing that is cut off. */
+static bool
+want_target(struct reading *r, const struct node *n, const char *barred)
+{
+	size_t i;
+
+	for (i = 0; i < n->text.len; i++) {
+		unsigned char c = (unsigned char)n->text.p[i];
+
+		if (c <= ' ' || c >= 0x7f || strchr(barred, c) != NULL)
+			return complain(r, n, "\"%.*s\": spaces, control bytes, what is not ASCII and any of "
+			    "%s cannot be in it", STR_ARG(n->text), barred);
+	}
+	return want_plain(r, n);
+}
+
+static bool
+parse_check_path(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (!want_scalar(r, n, "a path"))
+		return false;
+	if (n->text.len == 0 || n->text.p[0] != '/')
+		return complain(r, n, "\"%.*s\" is no path, paths begin with /", STR_ARG(n->text));
+	return want_target(r, n, "#") && parse_text(r, row, n, base);
+}
+
+static bool
+parse_check_host(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (!want_scalar(r, n, "a host name"))
+		return false;
+	if (n->text.len == 0)
+		return complain(r, n, "a host name is expected here");
+	return want_target(r, n, "/?#@\\") && parse_text(r, row, n, base);
+}
+
+static bool
+parse_check_body(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (!want_scalar(r, n, "a text"))
+		return false;
+	if (n->text.len == 0 || n->text.len > PLAIN_MAX)
+		return complain(r, n, "a text of 1 byte to 8 KB is expected here");
+	return parse_text(r, row, n, base);
+}
+
+static bool
+take_status(struct reading *r, const struct node *n, struct status_set *set)
+{
+	uint64_t status;
+
+	if (!want_scalar(r, n, "a status such as 200"))
+		return false;
+	if (!str_to_uint(n->text, 599, &status) || status < 200)
+		return complain(r, n, "\"%.*s\" is no status of an answer, 200 to 599 is possible",
+		    STR_ARG(n->text));
+	set->bits[status / 64] |= (uint64_t)1 << status % 64;
+	return true;
+}
+
+static bool
+parse_expect(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct status_set *set = AT(base, row);
+	bool ok = true;
+	size_t i, was;
+
+	if (n->kind == NODE_SCALAR)
+		return take_status(r, n, set);
+	if (n->kind != NODE_LIST || n->n == 0)
+		return complain(r, n, "a status or a list such as [200, 204] is expected here");
+	for (i = 0; i < n->n; i++) {
+		was = push_path(r, "[%zu]", i);
+		ok &= take_status(r, n->items[i], set);
+		pop_path(r, was);
+	}
+	return ok;
+}
+
+static const struct type type_check_path = { parse_check_path, print_text_row };
+static const struct type type_check_host = { parse_check_host, print_text_row };
+static const struct type type_check_body = { parse_check_body, print_text_row };
+static const struct type type_expect = { parse_expect, print_set };
+
+static const struct row check_rows[] = {
+	{ "path", &type_check_path, UP(check.path), "/",
+	  .help = "what is asked for by GET; a query may follow" },
+	{ "host", &type_check_host, UP(check.host), .optional = true, .example = "models.example.org",
+	  .help = "the Host that is asked for; the server's address without" },
+	{ "expect", &type_expect, UP(check.expect), "[200]",
+	  .help = "a status, or a list of those, that a healthy server answers with" },
+	{ "body", &type_check_body, UP(check.body), .optional = true, .example = "ready",
+	  .help = "a text that has to be in the first 64 KB of the answer" },
+	{ "tcp", &type_bool, UP(check.is_tcp), "false", .optional = true,
+	  .help = "nothing is asked: a server is healthy when it accepts a connection" },
+	{ "interval", &type_msec, UP(check.interval), "5s", 100, HOUR,
+	  .help = "from the end of one check to the next, give or take a tenth" },
+	{ "down_interval", &type_msec, UP(check.down_interval), NULL, 100, HOUR, .optional = true,
+	  .example = "1s", .help = "the same while the server is starting or down; interval without" },
+	{ "timeout", &type_msec, UP(check.timeout), "10s", 1, HOUR, .help = "of one check" },
+	{ "rise", &type_number, UP(check.rise), "2", 1, 100,
+	  .help = "so many good answers in a row bring a server back that was down" },
+	{ "fall", &type_number, UP(check.fall), "3", 1, 100,
+	  .help = "so many bad ones, or timeouts in a row, and it is down" },
+	{ .key = NULL },
+};
+
+static const struct { const char *name, *path; } presets[] = {
+	{ "vllm", "/health" }, { "llamacpp", "/health" }, { "ollama", "/api/version" },
+	{ "tgi", "/health" }, { "openai", "/v1/models" },
+};
+static const struct word preset_words[] = { { "vllm", 0 }, { "llamacpp", 1 }, { "ollama", 2 },
+	{ "tgi", 3 }, { "openai", 4 }, { NULL, 0 } };
+
+/* What a check by TCP has no use for. */
+static bool
+is_of_http(const struct row *row)
+{
+	return row->offset == UP(check.path) || row->offset == UP(check.host) ||
+	    row->offset == UP(check.expect) || row->offset == UP(check.body);
+}
+
+static bool
+check_tcp(struct reading *r, const struct row *rows, const struct node *n)
+{
+	bool ok = true;
+
+	for (; rows->key != NULL; rows++)
+		if (is_of_http(rows) && node_find(n, rows->key) != NULL)
+			ok = complain_key(r, node_find(n, rows->key), str_of(rows->key),
+			    "has no effect with tcp: true, leave out one of them");
+	return ok;
+}
+
+static bool
+parse_check(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct upstream_conf *up = base;
+	struct node none = *n;
+	bool ok;
+	int preset;
+
+	if (n->kind == NODE_SCALAR) {
+		if (!find_word(r, preset_words, n, &preset))
+			return false;
+		none.kind = NODE_MAP;
+		none.n = 0;
+		ok = schema_fill(r, row->rows, &none, up);
+		up->check.path = str_of(presets[preset].path);
+	} else
+		ok = schema_fill(r, row->rows, n, up);
+	if (ok && up->check.is_tcp)
+		ok = check_tcp(r, row->rows, n);
+	if (up->check.down_interval == 0)
+		up->check.down_interval = up->check.interval;
+	up->check.is_on = ok;
+	return ok;
+}
+
+static void
+print_check(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct upstream_conf *up = base;
+	const struct row *inner;
+
+	if (!up->check.is_on)
+		return;
+	print_head(out, indent, row);
+	for (inner = row->rows; inner->key != NULL; inner++)
+		if (up->check.is_tcp ? !is_of_http(inner) : inner->offset != UP(check.is_tcp))
+			inner->type->print(out, indent + 2, inner, base);
+}
+
+static const struct type type_check = { parse_check, print_check };
+
 static const struct word abort_words[] = { { "close", 0 }, { "finish", 1 }, { NULL, 0 } };
 
 static const struct row upstream_rows[] = {
@@ -1408,6 +1585,15 @@ static const struct row upstream_rows[] = {
 	  .help = "the line of those who wait while every server is at its max_inflight" },
 	{ "keepalive", &type_section, 0, "{}", .rows = keepalive_rows, .help = "connections kept open" },
 	{ "timeouts", &type_section, 0, "{}", .rows = timeouts_rows, .help = "limits of waiting" },
+	{ "health_check", &type_check, 0, .rows = check_rows, .optional = true,
+	  .help = "servers are asked whether they are well; vllm, llamacpp, ollama, tgi or openai instead of "
+	  "keys asks what these understand" },
+	{ "stall_timeout", &type_msec, UP(stall_timeout), "0", 0, DAY,
+	  .help = "a server that sends nobody a byte for so long, with requests waiting for it, is left out; "
+	  "0: never" },
+	{ "slow_start", &type_msec, UP(slow_start), "0", 0, HOUR,
+	  .help = "a server that is back begins with a tenth of its weight, which grows for so long; 0: all "
+	  "at once" },
 	{ "on_client_abort", &type_switch, UP(finish_on_abort), "close", .words = abort_words,
 	  .help = "close: a client that leaves ends the server's work; finish: it goes on" },
 	{ .key = NULL },
@@ -2652,12 +2838,83 @@ make_route(struct reading *r, const struct node *root)
 	return route != NULL && parse_list(r, find_row(root_rows, STR("routes")), route, conf);
 }
 
+static bool
+same_check(const struct check_conf *a, const struct check_conf *b)
+{
+	return a->is_tcp == b->is_tcp && str_eq(a->path, b->path) && str_eq(a->host, b->host) &&
+	    str_eq(a->body, b->body) && memcmp(&a->expect, &b->expect, sizeof(a->expect)) == 0 &&
+	    a->interval == b->interval && a->down_interval == b->down_interval &&
+	    a->timeout == b->timeout && a->rise == b->rise && a->fall == b->fall;
+}
+
+static bool
+same_tls(const struct tls_client_conf *a, const struct tls_client_conf *b)
+{
+	return a->verify == b->verify && str_eq(a->ca, b->ca) && str_eq(a->server_name, b->server_name) &&
+	    str_eq(a->certificate.cert, b->certificate.cert) &&
+	    str_eq(a->certificate.key, b->certificate.key);
+}
+
+static bool
+has_server(const struct upstream_conf *up, const struct upstream_conf *of, const struct server_conf *s)
+{
+	size_t i;
+
+	for (i = 0; i < up->n_servers; i++)
+		if (str_eq(up->servers[i].address.text, s->address.text) && !up->servers[i].down)
+			return !s->is_tls || same_tls(&up->tls, &of->tls);
+	return false;
+}
+
+/* The first upstream with another check of a server of this one's, and which; or NULL. */
+static const struct upstream_conf *
+find_other_check(const struct config *conf, const struct upstream_conf *up, struct str *address)
+{
+	const struct upstream_conf *other;
+	size_t i;
+
+	for (other = conf->upstreams; other < up; other++)
+		for (i = 0; other->check.is_on && i < up->n_servers; i++) {
+			*address = up->servers[i].address.text;
+			if (has_server(other, up, &up->servers[i]) && !same_check(&other->check, &up->check))
+				return other;
+		}
+	return NULL;
+}
+
+/* A server is well or it is not, whoever asks: there is one check of it, the first. */
+static void
+warn_of_other_checks(struct reading *r, const struct node *upstreams)
+{
+	const struct config *conf = r->config;
+	size_t i, was;
+
+	if (upstreams == NULL || upstreams->kind != NODE_MAP || conf->n_upstreams != upstreams->n / 2)
+		return;
+	for (i = 0; i < conf->n_upstreams; i++) {
+		const struct upstream_conf *up = &conf->upstreams[i], *other;
+		const struct node *n = upstreams->items[2 * i + 1];
+		struct str address;
+
+		if (!up->check.is_on)
+			continue;
+		other = find_other_check(conf, up, &address);
+		if (other == NULL)
+			continue;
+		was = push_path(r, "upstreams.%.*s.health_check", STR_ARG(up->name));
+		warn(r, node_find(n, "health_check"), "%.*s is checked as %.*s says, which comes first",
+		    STR_ARG(address), STR_ARG(other->name));
+		pop_path(r, was);
+	}
+}
+
 bool
 schema_finish(struct reading *r, const struct node *root)
 {
 	bool has_routes = node_find(root, "routes") != NULL;
 	unsigned kind;
 
+	warn_of_other_checks(r, node_find(root, "upstreams"));
 	for (kind = 0; kind < N_NAMES; kind++)
 		if (!r->has_misspelt && (has_routes ? r->config->n_routes > 0 : kind != NAMES_UPSTREAM))
 			check_unused(r, kind);

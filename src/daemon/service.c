@@ -28,7 +28,7 @@ count_servers(const struct world *w, size_t *up, size_t *all)
 		const struct backend *b = value;
 
 		++*all;
-		*up += b->found.n > 0 && backend_health(b, clock_now()) == BACKEND_UP;
+		*up += backend_is_up(b, clock_now());
 	}
 }
 

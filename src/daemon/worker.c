@@ -42,6 +42,7 @@
 #include "net/tls.h"
 #include "ops/access_log.h"
 #include "upstream/backend.h"
+#include "upstream/health.h"
 #include "upstream/line.h"
 #include "upstream/origin.h"
 
@@ -546,6 +547,7 @@ init_modules(void)
 	conn_module_init();
 	origin_module_init();
 	backend_module_init();
+	health_module_init();
 	limit_module_init();
 	greet_module_init();
 	front_h1_module_init();
@@ -561,6 +563,7 @@ fini_modules(void)
 	front_h1_module_fini();
 	greet_module_fini();
 	limit_module_fini();
+	health_module_fini();
 	backend_module_fini();
 	origin_module_fini();
 	conn_module_fini();

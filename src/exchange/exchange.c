@@ -468,15 +468,41 @@ go_to(struct exchange *x, enum step step)
 	x->arrived = true;
 }
 
-/* The nearest of the step's limit and that of the whole. */
+/* The server has what it needs to go on, and it is not our client who does not take it. */
+static bool
+is_owed(const struct exchange *x)
+{
+	if (x->origin == NULL || x->is_tunnel || x->origin_held || x->response_done)
+		return false;
+	if (x->step == STEP_SEND)
+		return origin_sent_all(x->origin) || origin_backlog(x->origin) > 0;
+	return x->step == STEP_RESPOND || (x->step == STEP_SERVE && cached_is_filling(x));
+}
+
+/* A server that sends to others is at work, however long this one waits. */
+static struct limit
+stall_limit(const struct exchange *x)
+{
+	struct limit l = { NO_LIMIT, END_STALLED };
+
+	if (x->upstream != NULL && x->upstream->stall_timeout > 0 && is_owed(x))
+		l.at = later(later(x->touched, origin_progress(x->origin)),
+		    x->attempt.backend->heard_at) + x->upstream->stall_timeout;
+	return l;
+}
+
+/* The nearest of the step's limit, the server's and that of the whole. */
 static struct limit
 limit_of(const struct exchange *x)
 {
 	const struct step_info *s = &steps[x->step];
 	struct limit none = { NO_LIMIT, END_OK };
 	struct limit l = s->limit != NULL ? s->limit(x) : none;
+	struct limit stall = stall_limit(x);
 	msec total = x->upstream != NULL ? x->upstream->timeouts.total : 0;
 
+	if (stall.at != NO_LIMIT && (l.at == NO_LIMIT || stall.at < l.at))
+		l = stall;
 	if (total > 0 && !x->is_tunnel &&
 	    (l.at == NO_LIMIT || x->started_us / 1000 + total < l.at)) {
 		l.at = x->started_us / 1000 + total;
@@ -580,6 +606,34 @@ fetch_alone(struct exchange *x)
 	exchange_look_again(x);
 }
 
+/* Another that waits for the same server, since before this turn. */
+static struct exchange *
+find_stalled(const struct world *w, const struct backend *b)
+{
+	struct exchange *x;
+
+	TAILQ_FOREACH(x, &w->live, entry)
+		if (x->attempt.backend == b && x->picked_us < clock_now_us() &&
+		    (x->step == STEP_CONNECT || is_owed(x)))
+			return x;
+	return NULL;
+}
+
+/* A server that is silent to everybody is left out, and all who wait for it go on without it. */
+static void
+give_up_server(struct exchange *x)
+{
+	struct world *w = x->world;
+	struct backend *b = backend_ref(x->attempt.backend);
+	msec silent = x->upstream->stall_timeout;
+
+	for (; x != NULL; x = find_stalled(w, b)) {
+		attempt_stalled(&x->attempt, clock_now(), silent);
+		exchange_fail(x, END_STALLED);
+	}
+	backend_unref(b);
+}
+
 /* The limits are lazy: what moved meanwhile is looked at when the timer fires. */
 static void
 on_deadline(void *arg)
@@ -591,6 +645,8 @@ on_deadline(void *arg)
 	l = limit_of(x);
 	if (l.at == NO_LIMIT || l.at > clock_now())
 		exchange_arm(x);
+	else if (l.why == END_STALLED)
+		give_up_server(x);
 	else if (l.why != END_OK)
 		exchange_fail(x, l.why);
 	else if (x->step == STEP_LOOKUP)

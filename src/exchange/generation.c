@@ -17,6 +17,7 @@
 #include "net/listener.h"
 #include "net/tls.h"
 #include "ops/access_log.h"
+#include "upstream/health.h"
 #include "upstream/pool.h"
 
 enum { GENERATION_MAGIC = 0x67656e65 };
@@ -221,6 +222,7 @@ generation_adopt(struct world *w, struct generation *g)
 	adopt_limits(g, old);
 	for (i = 0; i < g->config->n_upstreams; i++)
 		pool_adopt(&g->pools[i]);
+	health_follow(&w->backends, g->pools, g->config->n_upstreams);
 	for (i = 0; i < g->config->n_caches; i++)
 		cache_store_adopt(g->stores[i], &g->config->caches[i]);
 	if (old == NULL)

@@ -286,6 +286,8 @@ backend_unref(struct backend *b)
 	if (--b->refs > 0)
 		return;
 	check(b->inflight == 0 && TAILQ_EMPTY(&b->watches));
+	if (b->checker != NULL)
+		b->end_checker(b);
 	drop_idle(b);
 	deadline_fini(&b->idle_deadline);
 	deadline_fini(&b->ejection);
@@ -314,9 +316,15 @@ backend_health(const struct backend *b, msec now)
 bool
 backend_is_available(const struct backend *b, msec now)
 {
-	if (b->found.n == 0)
+	if (b->found.n == 0 || b->check == BACKEND_STARTING || b->check == BACKEND_DOWN)
 		return false;
 	return b->ejected_until == 0 || (now >= b->ejected_until && !b->on_trial);
+}
+
+bool
+backend_is_up(const struct backend *b, msec now)
+{
+	return backend_is_available(b, now) && backend_health(b, now) == BACKEND_UP;
 }
 
 void
@@ -346,6 +354,7 @@ backend_success(struct backend *b, bool probation)
 		return;
 	b->ejected_until = 0;
 	b->n_fails = 0;
+	b->recovered_at = clock_now();
 	log_info("server %.*s: answers again", STR_ARG(b->identity));
 	tell_change(b);
 }
@@ -402,6 +411,32 @@ backend_failure(struct backend *b, msec now, bool probation, unsigned max_fails,
 		b->n_fails++;
 	if (recent(b, now, fail_timeout) >= max_fails)
 		eject(b, now, fail_timeout, why);
+}
+
+void
+backend_stalled(struct backend *b, msec now, msec silent, unsigned max_fails, msec fail_timeout)
+{
+	char why[64];
+
+	b->stats.failed++;
+	if (max_fails == 0 || backend_health(b, now) == BACKEND_EJECTED)
+		return;
+	snprintf(why, sizeof(why), "not a byte in %lld ms, with requests waiting", (long long)silent);
+	eject(b, now, fail_timeout, why);
+}
+
+/* --- active health -------------------------------------------------------------------------------- */
+
+void
+backend_checked(struct backend *b, enum backend_check state)
+{
+	if (b->check == BACKEND_DOWN && state == BACKEND_PASSES) {
+		b->ejected_until = 0;
+		b->n_fails = 0;
+		b->recovered_at = clock_now();
+	}
+	b->check = state;
+	tell_change(b);
 }
 
 /* --- idle connections ------------------------------------------------------------------------------ */

@@ -219,6 +219,7 @@ on_data(void *owner)
 		return;
 	}
 	o->was_parked = false;
+	o->backend->heard_at = clock_now();
 	batch.n = 0;
 	do {
 		event = h1_parser_next(&o->parser, &in);

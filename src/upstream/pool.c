@@ -17,6 +17,9 @@
 
 static const uint64_t HASH_SEED = 0x77656972;	/* the same in every process: hashing is sticky */
 
+/* So that a tenth of the smallest weight is still many: what counts is how they compare. */
+enum { RAMP_SCALE = 1000 };
+
 static uint64_t
 gcd(uint64_t a, uint64_t b)
 {
@@ -39,7 +42,7 @@ void
 pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_registry *registry,
     struct line_registry *lines)
 {
-	uint64_t divisor = 0;
+	uint64_t divisor = 0, scale = conf->slow_start > 0 ? RAMP_SCALE : 1;
 	size_t i;
 
 	check(conf->n_servers <= POOL_MAX_SERVERS);
@@ -57,7 +60,7 @@ pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_re
 		struct member *m = &pool->members[i];
 
 		m->conf = &conf->servers[i];
-		m->weight = m->conf->weight / divisor;
+		m->weight = m->full = m->conf->weight / divisor * scale;
 		m->limit = m->conf->max_inflight;
 		m->backend = backend_get(registry, &m->conf->address,
 		    m->conf->is_tls ? &conf->tls : NULL);
@@ -180,33 +183,68 @@ eligible(const struct pool *pool, const struct pick *pick, bool *some_full)
 	return primaries != 0 ? primaries : backups;
 }
 
-/* Nobody is available: the untried member with room whose ejection ends first; n_members when there
- * is none. */
-static size_t
+/* How little is to be hoped of a member that is not available: 0 is passive ejection alone. */
+static unsigned
+hopelessness(const struct member *m)
+{
+	switch (m->backend->check) {
+	case BACKEND_STARTING:
+		return m->conf->backup ? 2 : 1;
+	case BACKEND_DOWN:
+		return m->conf->backup ? 4 : 3;
+	case BACKEND_UNCHECKED:
+	case BACKEND_PASSES:
+		break;
+	}
+	return 0;
+}
+
+/* As pool_pick fails open: less than 0 when a comes before b, 0 when there is nothing between them. */
+static int
+compare_hope(const struct member *a, const struct member *b)
+{
+	unsigned ha = hopelessness(a), hb = hopelessness(b);
+	msec ea = a->backend->ejected_until, eb = b->backend->ejected_until;
+
+	if (ha != hb)
+		return ha < hb ? -1 : 1;
+	return ea < eb ? -1 : ea > eb;
+}
+
+/* Nobody is available: the untried members with room that come first; 0 when there is none. */
+static uint64_t
 fail_open(const struct pool *pool, const struct pick *pick, bool *some_full)
 {
-	size_t best = pool->n_members, i;
+	const struct member *best = NULL;
+	uint64_t mask = 0;
+	size_t i;
+	int order;
 
 	for (i = 0; i < pool->n_members; i++) {
 		const struct member *m = &pool->members[i];
 
 		if ((pick->tried >> i & 1) != 0 || m->conf->down || m->backend->found.n == 0)
 			continue;
-		if (is_full(m))
+		if (is_full(m)) {
 			*some_full = true;
-		else if (best == pool->n_members ||
-		    m->backend->ejected_until < pool->members[best].backend->ejected_until)
-			best = i;
+			continue;
+		}
+		order = best != NULL ? compare_hope(m, best) : -1;
+		if (order < 0) {
+			best = m;
+			mask = 0;
+		}
+		if (order <= 0)
+			mask |= (uint64_t)1 << i;
 	}
-	return best;
+	return mask;
 }
 
-/* Who may serve, as a mask for the balancer or, when open, the one of it. */
+/* Who may serve, as a mask for the balancer. */
 static enum pool_answer
 choose(const struct pool *pool, const struct pick *pick, uint64_t *mask, bool *is_open)
 {
 	bool some_full;
-	size_t i;
 
 	*is_open = false;
 	*mask = eligible(pool, pick, &some_full);
@@ -214,22 +252,34 @@ choose(const struct pool *pool, const struct pick *pick, uint64_t *mask, bool *i
 		return POOL_GIVEN;
 	if (some_full)
 		return POOL_FULL;
-	i = fail_open(pool, pick, &some_full);
-	if (i == pool->n_members)
+	*mask = fail_open(pool, pick, &some_full);
+	if (*mask == 0)
 		return some_full ? POOL_FULL : POOL_NONE;
 	*is_open = true;
-	*mask = (uint64_t)1 << i;
 	return POOL_GIVEN;
 }
 
-static size_t
-lowest(uint64_t mask)
+uint64_t
+pool_ramp(uint64_t full, msec since, msec slow_start)
 {
-	size_t i = 0;
+	if (since >= slow_start)
+		return full;
+	return full / 10 + (full - full / 10) * (uint64_t)since / (uint64_t)slow_start;
+}
 
-	while ((mask >> i & 1) == 0)
-		i++;
-	return i;
+/* Smooth round robin bears that: what one gains in a round the others give. */
+static void
+weigh(struct pool *pool, msec now)
+{
+	msec slow_start = pool->conf->slow_start;
+	size_t i;
+
+	for (i = 0; slow_start > 0 && i < pool->n_members; i++) {
+		struct member *m = &pool->members[i];
+		msec back = m->backend->recovered_at;
+
+		m->weight = back > 0 ? pool_ramp(m->full, now - back, slow_start) : m->full;
+	}
 }
 
 enum pool_answer
@@ -243,7 +293,8 @@ pool_pick(struct pool *pool, struct pick *pick, struct attempt *a)
 	answer = choose(pool, pick, &mask, &a->is_open);
 	if (answer != POOL_GIVEN)
 		return answer;
-	i = a->is_open ? lowest(mask) : pool->balancer->pick(pool, pick, mask);
+	weigh(pool, pick->now);
+	i = pool->balancer->pick(pool, pick, mask);
 	check(i < pool->n_members);
 	pick->tried |= (uint64_t)1 << i;
 	a->pool = pool;
@@ -280,7 +331,7 @@ pool_has_other(const struct pool *pool, const struct pick *pick)
 		return line_length(pool->line) < pool->conf->queue.size;
 	/* With everybody left out the others are asked all the same: one may be back. */
 	return eligible(pool, &anew, &any_full) == 0 && !any_full &&
-	    fail_open(pool, pick, &some_full) != pool->n_members;
+	    fail_open(pool, pick, &some_full) != 0;
 }
 
 void
@@ -305,6 +356,16 @@ attempt_failure(struct attempt *a, msec now, const char *why)
 	/* A server that was restored by this attempt's good head is judged like any other. */
 	backend_failure(a->backend, now, (a->is_trial || a->is_open) && !a->has_succeeded,
 	    conf->max_fails, conf->fail_timeout, why);
+}
+
+void
+attempt_stalled(struct attempt *a, msec now, msec silent)
+{
+	if (a->member == NULL || a->has_failed)
+		return;
+	a->has_failed = true;
+	backend_stalled(a->backend, now, silent, a->member->conf->max_fails,
+	    a->member->conf->fail_timeout);
 }
 
 void

@@ -354,6 +354,110 @@ test_cut_counts(void **state)
 	assert_int_equal(backend_health(f->pool.members[0].backend, 1000), BACKEND_EJECTED);
 }
 
+static void
+count_picks(struct fixture *f, msec now, int n, int *first)
+{
+	*first = 0;
+	while (n-- > 0)
+		*first += pick_at(f, 0, 0, now, NULL) == 0;
+}
+
+static void
+test_ramp(void **state)
+{
+	(void)state;
+	assert_int_equal(pool_ramp(1000, 0, 30000), 100);
+	assert_int_equal(pool_ramp(1000, 15000, 30000), 550);
+	assert_int_equal(pool_ramp(1000, 29999, 30000), 999);
+	assert_int_equal(pool_ramp(1000, 30000, 30000), 1000);
+	assert_int_equal(pool_ramp(1000000000, 1800000, 3600000), 550000000);
+}
+
+/* A server that is back takes a tenth of its share, half of it, all of it; nothing is made up for. */
+static void
+test_slow_start(void **state)
+{
+	static const unsigned weights[] = { 1000, 1000 };
+	struct fixture *f = *state;
+	struct attempt a;
+	int n;
+
+	f->conf.slow_start = 30000;
+	make(f, BALANCE_ROUND_ROBIN, weights, 2);
+	clock_set(1000 * 1000, 0);
+	count_picks(f, 1000, 100, &n);
+	assert_int_equal(n, 50);
+	fail_once(f, 2, 1000);
+	fail_once(f, 2, 1000);
+	clock_set(11000 * 1000, 0);
+	assert_int_equal(pick_at(f, 2, 0, 11000, &a), 0);
+	attempt_success(&a, 11000);
+	attempt_done(&a);
+	count_picks(f, 11000, 110, &n);
+	assert_in_range(n, 9, 11);
+	count_picks(f, 26000, 155, &n);
+	assert_in_range(n, 53, 57);
+	count_picks(f, 41000, 100, &n);
+	assert_in_range(n, 49, 51);
+}
+
+/* The clients of a server that is back return one after the other, and no other client moves. */
+static void
+test_slow_start_of_hash(void **state)
+{
+	static const unsigned weights[] = { 1000, 1000, 1000 };
+	struct fixture *f = *state;
+	int home[300], at, t, i, back = 0, was;
+
+	f->conf.slow_start = 30000;
+	make(f, BALANCE_IP_HASH, weights, 3);
+	for (i = 0; i < 300; i++)
+		home[i] = pick_at(f, 0, (uint64_t)i * 7919, 1000, NULL);
+	f->pool.members[0].backend->recovered_at = 1000;
+	for (t = 0; t <= 30; t += 10) {
+		was = back;
+		back = 0;
+		for (i = 0; i < 300; i++) {
+			at = pick_at(f, 0, (uint64_t)i * 7919, 1000 + t * 1000, NULL);
+			if (home[i] != 0)
+				assert_int_equal(at, home[i]);
+			back += at == 0;
+		}
+		assert_true(back > was);
+	}
+	for (i = 0; i < 300; i++)
+		back -= home[i] == 0;
+	assert_int_equal(back, 0);
+}
+
+/* Who is starting or down gets nothing while another may serve; then they do, by turns. */
+static void
+test_checked(void **state)
+{
+	static const unsigned weights[] = { 1000, 1000, 1000, 1000 };
+	struct fixture *f = *state;
+	int i;
+
+	make(f, BALANCE_ROUND_ROBIN, weights, 4);
+	backend_checked(f->pool.members[0].backend, BACKEND_DOWN);
+	backend_checked(f->pool.members[1].backend, BACKEND_STARTING);
+	backend_checked(f->pool.members[2].backend, BACKEND_STARTING);
+	for (i = 0; i < 10; i++)
+		assert_int_equal(pick_at(f, 0, 0, 1000, NULL), 3);
+	/* One that is left out for its failures has at least been there. */
+	fail_once(f, 7, 1000);
+	fail_once(f, 7, 1000);
+	assert_int_equal(pick_at(f, 0, 0, 1000, NULL), 3);
+	assert_true(pick_at(f, 8, 0, 1000, NULL) + pick_at(f, 8, 0, 1000, NULL) == 1 + 2);
+	assert_int_equal(pick_at(f, 14, 0, 1000, NULL), 0);
+	backend_checked(f->pool.members[0].backend, BACKEND_PASSES);
+	assert_int_equal(pick_at(f, 0, 0, 1000, NULL), 0);
+	assert_true(f->pool.members[0].backend->recovered_at > 0);
+	assert_int_equal(f->pool.members[1].backend->recovered_at, 0);
+	for (i = 0; i < 4; i++)
+		backend_checked(f->pool.members[i].backend, BACKEND_UNCHECKED);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -364,6 +468,7 @@ main(void)
 		CASE(test_backup_and_down), CASE(test_rendezvous), CASE(test_prefix),
 		CASE(test_bound), CASE(test_ejection), CASE(test_trial_without_verdict),
 		CASE(test_fail_open), CASE(test_never_ejected), CASE(test_cut_counts),
+		cmocka_unit_test(test_ramp), CASE(test_slow_start), CASE(test_slow_start_of_hash), CASE(test_checked),
 	};
 
 	return cmocka_run_group_tests_name("upstream", tests, NULL, NULL);

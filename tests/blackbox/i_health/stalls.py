@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""stall_timeout: a server that owes answers and sends nobody a byte."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *  # noqa: E402,F403
+
+STALL = "stall_timeout: 700ms, fail_timeout: 60s, max_fails: 5, retry: {tries: 2, non_idempotent: true}"
+
+
+def silent(c, r):
+    return None
+
+
+def test_who_had_no_byte_goes_elsewhere():
+    a, b = Origin(silent, "a"), Origin(name="b")
+    up = STALL + ", servers: [$O1, {address: $O2, backup: true}]"
+    with Weir(conf(2, up), a, b) as w:
+        all_of = [Background(get, w, method="POST", body=b"x") for _ in range(3)]
+        assert [x.result().body for x in all_of] == [b"b"] * 3
+        assert "left out" in w.stderr and "not a byte" in w.stderr, w.stderr
+        assert w.stderr.count("left out") == 1, w.stderr
+        assert [r["tries"] for r in w.log(3)] == [2] * 3
+        assert get(w).body == b"b" and len(a.requests) == 3
+
+
+def test_who_had_bytes_ends():
+    def begin(c, r):
+        c.chunked_head("text/event-stream" if r.target == "/events" else "text/plain")
+        c.chunk(b"data: x\n\n")
+
+    a = Origin(begin)
+    with Weir(conf(1, STALL), a) as w:
+        one, two = Client(w).request(target="/events"), Client(w).request(target="/plain")
+        events, plain = one.recv_response(), two.recv_response()
+        assert not plain.complete and plain.body == b"data: x\n\n"
+        assert b"event: error" in events.body and b"stalled" in events.body, events.body
+        assert [r["end"] for r in w.log(2)] == ["stalled", "stalled"]
+
+
+def test_without_another_server():
+    a = Origin(silent)
+    with Weir(conf(1, STALL), a) as w:
+        r = get(w)
+        assert r.status == 504, r
+        assert w.last()["end"] == "stalled"
+
+
+def test_a_byte_to_anybody_is_life():
+    gate = Gate()
+
+    def serve(c, r):
+        if r.target == "/quiet":
+            gate.wait()
+            return c.answer("late")
+        c.chunked_head()
+        while not gate.event.is_set():
+            c.chunk(b"x")
+            gate.event.wait(0.05)
+        c.last_chunk()
+        return None
+
+    a = Origin(serve)
+    with Weir(conf(1, STALL.replace("700ms", "1500ms")), a) as w:
+        talks = Background(get, w, "/talks")
+        eventually(lambda: a.heads)
+        quiet = Background(get, w, "/quiet")
+        eventually(lambda: len(a.heads) == 2)
+        since = time.monotonic()
+        eventually(lambda: time.monotonic() - since > 3)
+        gate.open()
+        assert quiet.result().body == b"late" and talks.result().complete
+        assert "left out" not in w.stderr
+
+
+def test_who_is_not_owed_anything_is_no_sign():
+    """A tunnel at rest, a client that has not sent all of its request, one that does not read."""
+    def serve(c, r):
+        if r.get("Upgrade"):
+            return c.send(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+        if r.target == "/big":
+            return c.answer(b"x" * (32 << 20))
+        return c.answer("thanks")
+
+    a = Origin(serve)
+    with Weir(conf(1, STALL), a) as w:
+        tunnel = Client(w).request(headers={"Connection": "upgrade", "Upgrade": "x"})
+        assert tunnel.recv_head().status == 101
+        upload = Client(w)
+        upload.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        big = Client(w, rcvbuf=4096).request(target="/big")
+        eventually(lambda: len(a.heads) == 3)
+        since = time.monotonic()
+        eventually(lambda: time.monotonic() - since > 2)
+        upload.send(b"b")
+        assert upload.recv_response().body == b"thanks"
+        assert len(big.recv_response().body) == 32 << 20
+        assert "left out" not in w.stderr, w.stderr
+        assert not tunnel.is_closed()
+
+
+if __name__ == "__main__":
+    main()

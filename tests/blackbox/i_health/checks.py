@@ -6,6 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *  # noqa: E402,F403
+from certs import Authority, TlsOrigin  # noqa: E402
 
 FAST = "interval: 100ms, timeout: 5s"
 
@@ -205,6 +206,17 @@ def test_tcp():
         assert names(w) == {"a", "b"} and a.probes() == []
         a.stop()
         eventually(lambda: says(w, a.addr, "down"))
+
+
+def test_https():
+    ca = Authority()
+    good, bad = TlsOrigin(ca.issue("IP:127.0.0.1"), name="good"), TlsOrigin(ca.issue("x.example"), name="bad")
+    for how in ("path: /health", "tcp: true"):
+        with Weir(conf(2, f"tls: {{ca: {ca.cert}}}, health_check: {{{how}, {FAST}}}"), good, bad) as w:
+            wait_up(w, good)
+            eventually(lambda: says(w, bad.addr, "starting", "mismatch"))
+            assert names(w) == {"good"}
+    assert good.requests[0].get("Host") == f"127.0.0.1:{good.port}", good.requests[0].headers
 
 
 def test_who_waits_in_line_is_served_when_one_comes_up():

@@ -655,9 +655,9 @@ def environment(**more):
     return env
 
 
-def command(report):
+def command(report, program=WEIR):
     """How weir is called; memcheck writes its findings to the file named."""
-    return [*MEMCHECK, f"--log-file={report}", WEIR] if VALGRIND else [WEIR]
+    return [*MEMCHECK, f"--log-file={report}", program] if VALGRIND else [program]
 
 
 def check_report(path):
@@ -676,10 +676,10 @@ def part(items):
     return items[::10] if VALGRIND else items
 
 
-def run_weir(*args, env=None, timeout=20, **more):
+def run_weir(*args, env=None, timeout=20, program=WEIR, **more):
     """Runs weir to its end: (exit code, stdout, stderr)."""
     with tempfile.NamedTemporaryFile(prefix="weir-test.") as report:
-        p = subprocess.run([*command(report.name), *map(str, args)], stdin=subprocess.DEVNULL,
+        p = subprocess.run([*command(report.name, program), *map(str, args)], stdin=subprocess.DEVNULL,
                            capture_output=True, timeout=timeout * SLOW,
                            env=environment(**(env or {})), check=False, **more)
         if VALGRIND:

@@ -127,6 +127,8 @@ enum cache_why cache_fill_head(struct cache_entry *, const struct message *head,
  * any more, and it keeps only what its readers have not had.
  */
 void cache_fill_body(struct cache_entry *, const struct str *spans, size_t n);
+/* It has outgrown its bounds: without readers it is of no use, of which the filler hears. */
+bool cache_fill_is_passing(const struct cache_entry *);
 /* True when it keeps so much for its slowest reader that no more should come; the filler hears when
  * that is over. */
 bool cache_fill_is_full(const struct cache_entry *);

@@ -25,6 +25,7 @@ enum {
 	SEGMENT_MAX = 64 * 1024,
 	PER_BUCKET = 2048,		/* bytes of the store's size for each bucket of its index */
 	EVICT_LOOK = 64,		/* entries in use passed over in search of one to throw out */
+	KEEP_MIN = 256 * 1024,		/* bytes that a reader of what passes by may lag at least */
 	TICK_MAX = 1000,		/* entries dropped for inactivity in one call */
 	MALLOC_HEADER = 16		/* what malloc keeps beside usable bytes */
 };
@@ -776,6 +777,8 @@ pass(struct cache_entry *e, uint64_t *why)
 	(*why)++;
 	e->is_passing = true;
 	leave_node(e);
+	if (e->n_readers == 0)
+		tell_filler(e);
 }
 
 static uint64_t
@@ -805,10 +808,20 @@ trim(struct cache_entry *e)
 	}
 }
 
+/* How far a reader may lag.  Not less than what comes and goes at once, or the one whose turn is last
+ * would be taken for slow; not more than that when the store is over its size. */
+static uint64_t
+allowance(const struct cache_entry *e)
+{
+	const struct cache_store *s = e->store;
+
+	return s->used <= s->size && s->max_object > KEEP_MIN ? s->max_object : KEEP_MIN;
+}
+
 static bool
 is_full(const struct cache_entry *e)
 {
-	return e->is_passing && e->length - slowest(e) > e->store->max_object;
+	return e->is_passing && e->length - slowest(e) > allowance(e);
 }
 
 /* Who lags by all that may be kept holds up the others: it is let go. */
@@ -820,7 +833,7 @@ cut_slowest(struct cache_entry *e)
 	bool others = false;
 
 	TAILQ_FOREACH(r, &e->readers, link)
-		others = others || e->length - r->at <= e->store->max_object / 2;
+		others = others || e->length - r->at <= allowance(e) / 2;
 	if (!others)
 		return;
 	TAILQ_FOREACH(r, &e->readers, link)
@@ -899,6 +912,12 @@ cache_fill_body(struct cache_entry *e, const struct str *spans, size_t n)
 			cut_slowest(e);
 	}
 	tell_readers(e);
+}
+
+bool
+cache_fill_is_passing(const struct cache_entry *e)
+{
+	return e->is_passing;
 }
 
 bool

@@ -230,8 +230,9 @@ look_at(struct cached *c, struct cache_entry *e)
 		s.verdict = CACHE_STALE_WHILE_REVALIDATE;
 	switch (s.verdict) {
 	case CACHE_STALE_WHILE_REVALIDATE:
-		/* The answer to a HEAD or a range would refresh nothing. */
-		if (c->plan.may_store && !cache_entry_is_refreshing(e))
+		/* The answer to a HEAD or a range would refresh nothing; and what is still coming has
+		 * neither a length that a new head could tell nor a need of one. */
+		if (!follows && c->plan.may_store && !cache_entry_is_refreshing(e))
 			exchange_refresh(x, e);
 		__attribute__((fallthrough));
 	case CACHE_FRESH:
@@ -701,13 +702,31 @@ cached_is_filling(const struct exchange *x)
 	return x->cached != NULL && x->cached->fill != NULL && x->cached->serve == x->cached->fill;
 }
 
+static bool
+is_followed(const struct cached *c)
+{
+	return cache_fill_followers(c->fill) > (c->reader.entry == c->fill);
+}
+
 bool
 cached_has_followers(const struct exchange *x)
 {
 	const struct cached *c = x->cached;
 
-	return c != NULL && c->fill != NULL &&
-	    (x->is_background || cache_fill_followers(c->fill) > (c->reader.entry == c->fill));
+	return c != NULL && c->fill != NULL && (x->is_background || is_followed(c));
+}
+
+/* Whether a fetch whose own client is gone, was served, or never was, has somebody to go on for. */
+static bool
+is_wanted(const struct cached *c)
+{
+	const struct exchange *x = c->x;
+
+	if (is_followed(c))
+		return true;
+	if (x->abandoned == END_OK)
+		return !cache_fill_is_passing(c->fill);
+	return x->upstream->finish_on_abort && (x->step == STEP_SEND || x->step == STEP_SERVE);
 }
 
 static void
@@ -716,7 +735,7 @@ on_filler_news(void *arg)
 	struct cached *c = arg;
 	struct exchange *x = c->x;
 
-	if (x->front == NULL && x->abandoned != END_OK && !cached_has_followers(x)) {
+	if (x->front == NULL && !is_wanted(c)) {
 		exchange_end(x, x->abandoned);
 		return;
 	}

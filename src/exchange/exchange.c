@@ -185,7 +185,8 @@ lookup_next(struct exchange *x)
 static struct limit
 lookup_limit(const struct exchange *x)
 {
-	struct limit l = { x->touched + x->upstream->timeouts.first_byte, END_OK };
+	/* From the first fetch waited for on: one after the other may fail. */
+	struct limit l = { x->waiting_us / 1000 + x->upstream->timeouts.first_byte, END_OK };
 
 	return l;
 }
@@ -433,6 +434,7 @@ serve_next(struct exchange *x)
 		return STEP_DONE;
 	/* The client needs no more of it (304); the store does. */
 	respond_end(x);
+	cached_client_gone(x);
 	return STEP_WAIT;
 }
 

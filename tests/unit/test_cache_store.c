@@ -395,6 +395,38 @@ test_too_large_passes_by(void **state)
 	assert_null(find(f, 1));
 }
 
+/* Clients that do not read, each of another answer that does not fit any more. */
+static void
+test_what_passes_by_is_bounded(void **state)
+{
+	enum { N = 8, ALLOWED = 256 * 1024, ONCE = 50000, SEGMENT = 65 * 1024 };
+	struct fixture *f = *state;
+	struct cache_entry *e[N];
+	struct cache_reader slow[N];
+	unsigned i, k;
+
+	f->conf.max_object = 900 * 1024;
+	cache_store_adopt(f->store, &f->conf);
+	for (i = 0; i < N; i++) {
+		e[i] = begin(f, i);
+		assert_int_equal(give_head(f, e[i], 0), CACHE_WHY_NONE);
+		cache_reader_open(&slow[i], e[i], 0, UINT64_MAX, on_reader, f);
+	}
+	for (i = 0; i < N; i++) {
+		for (k = 0; k < 40 && !cache_fill_is_full(e[i]); k++)
+			give_body(e[i], ONCE);
+		assert_int_equal(cache_fill_is_passing(e[i]), true);
+	}
+	assert_true(cache_store_used(f->store) < f->conf.size + N * (ALLOWED + ONCE + SEGMENT));
+	for (i = 0; i < N; i++) {
+		assert_false(slow[i].is_cut);
+		read_all(&slow[i]);
+		assert_false(cache_fill_is_full(e[i]));
+		cache_reader_close(&slow[i]);
+		cache_fill_fail(e[i], END_BODY_CUT);
+	}
+}
+
 static void
 test_announced_too_large(void **state)
 {
@@ -496,6 +528,7 @@ main(void)
 		TEST(test_a_fetch_that_fails),
 		TEST(test_not_storable_is_remembered),
 		TEST(test_too_large_passes_by),
+		TEST(test_what_passes_by_is_bounded),
 		TEST(test_announced_too_large),
 		TEST(test_refresh),
 		TEST(test_replacing),

@@ -608,7 +608,7 @@ fetch_alone(struct exchange *x)
 	exchange_look_again(x);
 }
 
-/* Another that waits for the same server, since before this turn. */
+/* Another that waits for the same server, since before this turn, and may be told. */
 static struct exchange *
 find_stalled(const struct world *w, const struct backend *b)
 {
@@ -616,6 +616,7 @@ find_stalled(const struct world *w, const struct backend *b)
 
 	TAILQ_FOREACH(x, &w->live, entry)
 		if (x->attempt.backend == b && x->picked_us < clock_now_us() &&
+		    x->upstream->stall_timeout > 0 &&
 		    (x->step == STEP_CONNECT || is_owed(x)))
 			return x;
 	return NULL;

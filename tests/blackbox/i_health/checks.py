@@ -70,6 +70,22 @@ def test_what_is_asked():
         eventually(lambda: a.probes()[-1].get("Host") == "models.example")
 
 
+def test_unix_and_status_of_the_service():
+    with folder() as d, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(d + "/notify")
+        manager.settimeout(PATIENCE * SLOW)
+        a = Model("a", path=d + "/a")
+        with Weir(conf(1, check("fall: 1")), a, env={"NOTIFY_SOCKET": d + "/notify"}) as w:
+            def wait_status(text):
+                while text not in manager.recv(4096).decode():
+                    pass
+            wait_up(w, a)
+            wait_status("1 of 1 servers up")
+            assert a.probes()[0].get("Host") == "localhost"
+            a.says("500 Oops")
+            wait_status("0 of 1 servers up")
+
+
 def test_presets():
     for preset, path in (("vllm", "/health"), ("llamacpp", "/health"), ("ollama", "/api/version"),
                          ("tgi", "/health"), ("openai", "/v1/models")):

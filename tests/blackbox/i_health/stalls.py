@@ -47,6 +47,21 @@ def test_without_another_server():
         assert w.last()["end"] == "stalled"
 
 
+def test_max_fails_0_is_never_left_out_and_another_upstream_is_let_be():
+    a = Origin(silent)
+    text = f"""listen: ["127.0.0.1:$PORT"]
+upstreams:
+  one: {{servers: [$O1], {STALL.replace("max_fails: 5", "max_fails: 0")}}}
+  two: {{servers: [$O1]}}
+routes: [{{path: /1, upstream: one}}, {{path: /, upstream: two}}]
+""" + DEFAULTS
+    with Weir(text, a) as w:
+        patient = Client(w).request(target="/2")
+        eventually(lambda: a.heads)
+        assert get(w, "/1").status == 504 and w.last()["end"] == "stalled"
+        assert "left out" not in w.stderr and not patient.is_closed()
+
+
 def test_a_byte_to_anybody_is_life():
     gate = Gate()
 

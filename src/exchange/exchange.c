@@ -476,9 +476,10 @@ is_owed(const struct exchange *x)
 {
 	if (x->origin == NULL || x->is_tunnel || x->origin_held || x->response_done)
 		return false;
-	if (x->step == STEP_SEND)
-		return origin_sent_all(x->origin) || origin_backlog(x->origin) > 0;
-	return x->step == STEP_RESPOND || (x->step == STEP_SERVE && cached_is_filling(x));
+	if (x->step != STEP_SEND && x->step != STEP_RESPOND &&
+	    !(x->step == STEP_SERVE && cached_is_filling(x)))
+		return false;
+	return origin_sent_all(x->origin) || origin_backlog(x->origin) > 0;
 }
 
 /* A server that sends to others is at work, however long this one waits. */

@@ -156,20 +156,26 @@ def test_all_down_fails_open():
 
 
 def test_slow_is_not_dead():
-    """Timeouts with good answers between them never take a server down; so many in a row do."""
+    """Timeouts with an answer between them never take a server down, nor with bad ones that are too few;
+    so many in a row do."""
     a, b = Model("a"), Model("b")
-    late = [0]
+    n = [0]
 
-    def every_other(c, r):
-        late[0] += 1
-        if late[0] % 2:
-            c.answer("fine")
+    def pattern(*words):
+        def health(c, r):
+            word = words[n[0] % len(words)]
+            n[0] += 1
+            if word != "late":
+                c.answer("x", word)
+        n[0] = 0
+        return health
 
-    with Weir(conf(2, check("fall: 2").replace("timeout: 5s", "timeout: 300ms")), a, b) as w:
+    with Weir(conf(2, check("fall: 3").replace("timeout: 5s", "timeout: 300ms")), a, b) as w:
         wait_up(w, a, b)
-        a.health = every_other
-        eventually(lambda: late[0] >= 8, 30)
-        assert not says(w, a.addr, "down"), w.stderr
+        for words in (("late", "200 OK"), ("200 OK", "503 Busy", "late", "late")):
+            a.health = pattern(*words)
+            eventually(lambda: n[0] >= 9, 30)
+            assert not says(w, a.addr, "down"), w.stderr
         a.health = lambda c, r: None
         eventually(lambda: says(w, a.addr, "down", "in time"))
         assert names(w) == {"b"}

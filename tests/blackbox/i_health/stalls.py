@@ -90,25 +90,36 @@ def test_a_byte_to_anybody_is_life():
 
 
 def test_who_is_not_owed_anything_is_no_sign():
-    """A tunnel at rest, a client that has not sent all of its request, one that does not read."""
+    """A tunnel at rest, a client that has not sent all of its request (and has the beginning of an answer),
+    one that does not read."""
     def serve(c, r):
         if r.get("Upgrade"):
             return c.send(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+        if r.target == "/echo":
+            c.chunked_head()
+            c.chunk(b"x")
+            c.read_body(r)
+            return c.last_chunk()
         if r.target == "/big":
             return c.answer(b"x" * (32 << 20))
         return c.answer("thanks")
 
-    a = Origin(serve)
+    a = Origin(lambda c, r: serve(c, r) if r.target == "/echo" else (c.read_body(r), serve(c, r))[1],
+               read_body=False)
     with Weir(conf(1, STALL), a) as w:
         tunnel = Client(w).request(headers={"Connection": "upgrade", "Upgrade": "x"})
         assert tunnel.recv_head().status == 101
         upload = Client(w)
         upload.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
         big = Client(w, rcvbuf=4096).request(target="/big")
-        eventually(lambda: len(a.heads) == 3)
+        echo = Client(w)
+        echo.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        eventually(lambda: len(a.heads) == 4)
         since = time.monotonic()
         eventually(lambda: time.monotonic() - since > 2)
         upload.send(b"b")
+        echo.send(b"b")
+        assert echo.recv_response().body == b"x"
         assert upload.recv_response().body == b"thanks"
         assert len(big.recv_response().body) == 32 << 20
         assert "left out" not in w.stderr, w.stderr

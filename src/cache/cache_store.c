@@ -993,12 +993,21 @@ cache_fill_drop(struct cache_entry *e, msec pass_until)
 	end_fill(e);
 }
 
+/* A head that each 304 adds to does not grow without bounds. */
+static bool
+fits(const struct cache_entry *e, const struct message *head)
+{
+	size_t max = e->store->max_object, n = message_size(head);
+
+	return n <= max && e->length <= max - n && reserve(e->store, n);
+}
+
 void
 cache_fill_refresh(struct cache_entry *e, struct cache_entry *stale, const struct message *head,
     const struct freshness *f, msec now)
 {
 	check(e->state == CACHE_WAITING);
-	if (f->storable && set_head(stale, head, f)) {
+	if (f->storable && fits(stale, head) && set_head(stale, head, f)) {
 		stale->head->framing = FRAMING_COUNTED;
 		stale->head->has_length = true;
 		stale->head->length = stale->length;

@@ -423,6 +423,20 @@ respond_limit(const struct exchange *x)
 	return x->origin_held && !x->is_tunnel ? none : idle;
 }
 
+static struct str
+keep_text(struct exchange *x, struct str s)
+{
+	return s.len > 0 ? arena_dup(x->arena, s) : s;
+}
+
+/* A server, or the log, may still be to be told of it, by a text that goes with the client's connection. */
+static void
+keep_peer(struct exchange *x)
+{
+	x->facts.peer_ip = keep_text(x, x->facts.peer_ip);
+	x->facts.client_ip = keep_text(x, x->facts.client_ip);
+}
+
 /* --- serve: a stored answer, or one that is being stored, at this client's pace ----------------------------- */
 
 static enum step
@@ -433,6 +447,8 @@ serve_next(struct exchange *x)
 	if (!cached_is_filling(x))
 		return STEP_DONE;
 	/* The client needs no more of it (304); the store does. */
+	if (x->front != NULL)
+		keep_peer(x);
 	respond_end(x);
 	cached_client_gone(x);
 	return STEP_WAIT;
@@ -939,12 +955,6 @@ new_exchange(struct world *w, struct front_stream *front, struct message *m)
 	return x;
 }
 
-static struct str
-keep_text(struct exchange *x, struct str s)
-{
-	return s.len > 0 ? arena_dup(x->arena, s) : s;
-}
-
 /* What was gathered of the body, for one more reader. */
 static struct evbuffer *
 copy_body(const struct exchange *x)
@@ -1091,9 +1101,7 @@ lose_client(struct exchange *x, enum end why)
 		return;
 	}
 	x->abandoned = why;
-	/* A server may still be to be told of it, by a text that goes with the client's connection. */
-	x->facts.peer_ip = keep_text(x, x->facts.peer_ip);
-	x->facts.client_ip = keep_text(x, x->facts.client_ip);
+	keep_peer(x);
 	cached_client_gone(x);
 	relay_front_drained(x);
 	exchange_arm(x);

@@ -463,6 +463,27 @@ test_refresh(void **state)
 	cache_entry_unref(stale);
 }
 
+/* A server that adds to the head with each 304. */
+static void
+test_a_head_that_grows(void **state)
+{
+	struct fixture *f = *state;
+	struct cache_key k = key_of(1);
+	struct cache_entry *e, *stale;
+	struct str value = str_make(arena_zalloc(f->arena, 8192), 8192);
+	unsigned i;
+
+	put(f, 1, 100, 0);
+	for (i = 0; i < 100 && (stale = find(f, 1)) != NULL; i++) {
+		message_add(f->head, FIELD_OTHER, STR("X-More"), value);
+		e = cache_fill_begin(f->store, &k, stale, &f->filler);
+		cache_fill_refresh(e, stale, f->head, &fresh, i);
+		assert_true(cache_store_used(f->store) < f->conf.max_object + 16384);
+		cache_registry_reap(&f->registry);
+	}
+	assert_null(find(f, 1));
+}
+
 static void
 test_replacing(void **state)
 {
@@ -531,6 +552,7 @@ main(void)
 		TEST(test_what_passes_by_is_bounded),
 		TEST(test_announced_too_large),
 		TEST(test_refresh),
+		TEST(test_a_head_that_grows),
 		TEST(test_replacing),
 		TEST(test_clearing_with_fetches_under_way),
 		TEST(test_a_smaller_size_is_kept_at_once),

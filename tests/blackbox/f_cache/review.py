@@ -49,6 +49,26 @@ def test_who_was_told_304_does_not_hold_up_its_own_fetch():
         assert get(w, headers=[("If-None-Match", '"e"')]).status == 304
 
 
+def test_the_log_tells_who_it_was_after_the_client_has_gone():
+    gate = Gate()
+
+    def handler(c, r):
+        c.chunked_head(headers=[("ETag", '"e"')])
+        gate.wait()
+        c.last_chunk()
+    o = Origin(handler)
+    cache = "caches: {answers: {size: 16MB, valid: {200: 10m}}}\n"
+    with Weir(conf(route="cache: answers", extra=cache, listen='"unix:$DIR/w.sock"'), o, ready=False) as w:
+        path = "unix:" + os.path.join(w.dir, "w.sock")
+        w.wait_ready(path)
+        c = Client(path).request(headers=[("If-None-Match", '"e"')])
+        assert c.recv_head().status == 304
+        c.close()
+        steady(lambda: len(o.open_conns))
+        gate.open()
+        assert w.last()["client"] == "unix"
+
+
 def test_too_large_and_nobody_wants_it():
     def handler(c, r):
         c.chunked_head(headers=[("ETag", '"e"')])

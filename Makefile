@@ -53,7 +53,7 @@ LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHT
 FUZZERS	:= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test test-long test-acme unit blackbox clients valgrind lint docs demo demo-stop bench \
+.PHONY: all help test test-long test-acme test-tls-grade unit blackbox clients valgrind lint docs demo demo-stop bench \
 	bench-overload bench-micro fuzz install uninstall deb clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
@@ -147,6 +147,10 @@ valgrind: need-valgrind	## black-box and unit tests with the daemon under memche
 test-acme: need-acme	## README's page on certificates with certbot too, against Debian's pebble
 	@$(MAKE) --no-print-directory SAN=1 build
 	@$(PYTHON) tests/run.py --build build/san -k g_tls/acme
+
+test-tls-grade: need-grade	## testssl.sh against weir's defaults: nothing above LOW (three minutes)
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/tls_grade.py $(B)
 
 lint: need-test		## layers, banned functions, manual pages
 	@$(MAKE) --no-print-directory SAN=1 build

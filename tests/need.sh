@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs from Debian's packages what a target needs and the machine lacks; says what, asks nothing.
-# usage: need.sh build|test|acme|valgrind|demo|bench|fuzz
+# usage: need.sh build|test|acme|grade|valgrind|demo|bench|fuzz
 set -eu
 build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev"
 if apt-cache policy libllhttp-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; then
@@ -17,6 +17,7 @@ fi
 case ${1:-build} in
 build) want=$build ;;
 test)  want="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme $clients" ;;
+grade) want="$build python3 openssl testssl.sh" ;;
 acme)  want="$build python3 pebble uacme certbot openssl" ;;
 deb)   want="$build dpkg-dev" ;;
 demo)  want="$build python3" ;;

@@ -10,7 +10,7 @@ else
 	build="$build node-llhttp"
 fi
 # What the tests use as clients; a node of the machine's own will do.
-clients="curl openssl wrk chromium"
+clients="curl openssl wrk chromium libnss3-tools"
 if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'; } >/dev/null 2>&1; then
 	clients="$clients nodejs npm"
 fi

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import shutil
+import subprocess
 import tempfile
 import time
 
@@ -22,9 +23,12 @@ class Browser(Program):
 
     is_client = True
 
-    def __init__(self, limit=30):
+    def __init__(self, limit=30, authority=None, *flags):
+        """authority: a PEM file of certificates that it shall believe."""
         self.limit = limit
         self.folder = tempfile.mkdtemp(prefix="weir-test-browser.")
+        if authority:
+            self.believe(authority)
         to_read, self.to = os.pipe()
         self.come, to_write = os.pipe()
 
@@ -35,7 +39,7 @@ class Browser(Program):
             os.dup2(b, 4)
 
         try:
-            super().__init__("chromium", f"--user-data-dir={self.folder}", *FLAGS, pass_fds=(3, 4),
+            super().__init__("chromium", f"--user-data-dir={self.folder}", *flags, *FLAGS, pass_fds=(3, 4),
                              preexec_fn=plug, env={"HOME": self.folder, "LC_ALL": "C.UTF-8"})
         finally:
             os.close(to_read)
@@ -49,6 +53,12 @@ class Browser(Program):
         self.session = self.call("Target.attachToTarget", targetId=self.page,
                                  flatten=True)["sessionId"]
         self.call("Page.enable")
+
+    def believe(self, authority):
+        base = os.path.join(self.folder, ".pki", "nssdb")
+        os.makedirs(base)
+        for order in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "test", "-i", authority]):
+            subprocess.run(["certutil", "-d", "sql:" + base, *order], check=True, timeout=20)
 
     def _receive(self, end):
         while b"\0" not in self.buf:

@@ -122,7 +122,8 @@ bool exchange_is_timeout(enum end why);
 void exchange_cut_client(struct exchange *, enum end why);
 /* What another was fetching for it is there, or is not to be had: looks it up again. */
 void exchange_look_again(struct exchange *);
-/* Begins an exchange without a client that fetches what x asked for anew, for the cache. */
+/* Begins an exchange without a client that fetches what x asked for anew, for the cache;
+ * none where there are many already: the next who asks begins it. */
 void exchange_refresh(const struct exchange *x, struct cache_entry *stale);
 /* End of the turn: frees what ended in it. */
 void exchange_reap(struct world *);

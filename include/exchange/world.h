@@ -40,6 +40,7 @@ struct world {
 	struct exchange_list     live;
 	struct exchange_list     ended;		/* this turn; reaped at its end */
 	size_t                   n_live;
+	size_t                   n_refreshes;	/* of these, the cache's own */
 	struct access_log       *access_log;
 	struct front_env         env;
 	struct greeter           greeter;	/* clients that are not at a front yet */

@@ -30,7 +30,11 @@
 #include "policy/route.h"
 #include "upstream/origin.h"
 
-enum { EXCHANGE_MAGIC = 0x65786368, NO_LIMIT = 0 };
+enum {
+	EXCHANGE_MAGIC = 0x65786368,
+	NO_LIMIT = 0,
+	REFRESHES_MAX = 64		/* at a time: no client's connection bounds them */
+};
 
 /* When waiting in a step is over, and what that means; END_OK: the step looks again. */
 struct limit {
@@ -890,6 +894,8 @@ exchange_end(struct exchange *x, enum end why)
 	TAILQ_REMOVE(&x->world->live, x, entry);
 	TAILQ_INSERT_TAIL(&x->world->ended, x, entry);
 	x->world->n_live--;
+	if (x->is_background)
+		x->world->n_refreshes--;
 }
 
 void
@@ -971,10 +977,15 @@ copy_body(const struct exchange *x)
 void
 exchange_refresh(const struct exchange *of, struct cache_entry *stale)
 {
-	struct arena *arena = arena_new(message_size(of->request) + 1024);
-	struct message *m = arena_alloc(arena, message_size(of->request));
-	struct exchange *x = slab_take(&exchanges);
+	struct exchange *x;
+	struct message *m;
+	struct arena *arena;
 
+	if (of->world->n_refreshes >= REFRESHES_MAX)
+		return;
+	arena = arena_new(message_size(of->request) + 1024);
+	m = arena_alloc(arena, message_size(of->request));
+	x = slab_take(&exchanges);
 	message_copy(of->request, m);
 	m->arena = arena;
 	x->magic = EXCHANGE_MAGIC;
@@ -1001,6 +1012,7 @@ exchange_refresh(const struct exchange *of, struct cache_entry *stale)
 	place_init(&x->place, on_turn, x);
 	TAILQ_INSERT_TAIL(&x->world->live, x, entry);
 	x->world->n_live++;
+	x->world->n_refreshes++;
 	cached_begin_refresh(x, of, stale);
 	go_to(x, STEP_PICK);
 	exchange_run(x);

@@ -97,6 +97,29 @@ def test_refresh_without_end():
         assert get(w).body == b"old"
 
 
+def test_refreshes_have_a_number():
+    """One client cannot make as many requests of nobody's as there are expired answers."""
+    gate = Gate()
+    old = [f"/{i}" for i in range(80)]
+
+    def handler(c, r):
+        if len(o.requests) > len(old):
+            gate.wait()
+        c.answer(r.target, headers=[("Cache-Control", "max-age=1, stale-while-revalidate=600")])
+    o = Origin(handler)
+    with weir(o) as w:
+        c = Client(w)
+        for target in old:
+            c.ask(target=target)
+        eventually(lambda: "ttl=-" in c.ask("HEAD", old[-1]).get("Cache-Status"), what="all have expired")
+        for target in old:
+            assert c.ask(target=target).body == target.encode()
+        steady(lambda: len(o.requests))
+        assert len(o.requests) == len(old) + 64, len(o.requests)
+        gate.open()
+        eventually(lambda: [c.ask(target=target) for target in old] and len(o.requests) >= 2 * len(old))
+
+
 def test_finish_also_what_is_stored():
     gate = Gate()
 

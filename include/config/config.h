@@ -48,6 +48,7 @@ struct template {
 struct listen_conf {
 	struct address address;
 	struct str     name;		/* of an inherited socket, or empty */
+	bool           proxy_protocol;	/* a header comes first, from trusted_proxies */
 	struct tls_server_conf *tls;	/* NULL: plain */
 };
 
@@ -87,6 +88,7 @@ struct server_conf {
 struct check_conf {
 	bool              is_on;
 	bool              is_tcp;	/* a connection will do */
+	bool              sends_proxy_header;	/* the upstream's */
 	struct str        path, host;	/* host empty: the server's address */
 	struct status_set expect;
 	struct str        body;		/* that has to be in the answer; empty: none */
@@ -119,6 +121,7 @@ struct upstream_conf {
 	struct check_conf   check;
 	msec                stall_timeout, slow_start;	/* 0: none */
 	bool                finish_on_abort;	/* on_client_abort: finish */
+	bool                sends_proxy_header;	/* proxy_protocol: v2 */
 };
 
 #define LIMIT_NO_DELAY UINT_MAX
@@ -209,6 +212,8 @@ struct route_conf {
 	} respond;
 	struct { struct template to; unsigned status; } redirect;
 	struct header_rules  request_headers, response_headers;
+	struct network      *allow; size_t n_allow;	/* none: all that are not denied */
+	struct network      *deny;  size_t n_deny;
 	uint64_t             max_body;
 };
 
@@ -233,6 +238,7 @@ struct config {
 	/* Fields that tell who a client is, of any listener: never taken from a client. */
 	struct str            *subject_fields;  size_t n_subject_fields;
 	struct network        *trusted_proxies; size_t n_trusted;
+	bool                   sends_proxy_headers;	/* one of the upstreams does */
 	struct upstream_conf  *upstreams;       size_t n_upstreams;
 	struct limit_conf     *limits;          size_t n_limits;
 	struct cache_conf     *caches;          size_t n_caches;

@@ -78,6 +78,7 @@ struct arrival {
 	uint16_t local_port;		/* 0: a unix socket */
 	bool     is_tls;		/* of a listener that speaks TLS */
 	bool     is_misplaced;		/* of such a one, but it speaks plain HTTP: to be told so */
+	struct ip local;		/* the address it came to, where somebody asks for it */
 };
 
 /* One request on its way; embedded at the head of what a front makes of it. */
@@ -86,6 +87,8 @@ struct front_stream {
 	void       *x;			/* its exchange, NULL between requests */
 	struct ip   peer;
 	char        peer_text[48];
+	uint16_t    peer_port;		/* 0: a unix socket */
+	struct ip   local;		/* its arrival's */
 	uint16_t    local_port;
 	bool        is_tls;
 	struct str  subject;		/* of the client's certificate; empty: none was shown */

@@ -94,6 +94,7 @@ struct exchange {
 	struct deadline deadline;
 	struct ip client;		/* after trusted_proxies */
 	char     client_text[48];
+	bool     is_forwarded;		/* the client is not who opened the connection */
 	msec     touched;		/* when bytes last moved */
 	int64_t  joined_us;		/* when it took its place in line */
 	int64_t  waiting_us;		/* when it began to wait for a server, or for another's fetch */

@@ -19,6 +19,7 @@
 
 struct address;
 struct conn;
+struct ip;
 struct loop;
 struct tls_context;
 struct tls_info;
@@ -118,6 +119,10 @@ bool conn_saw_eof(const struct conn *);
 bool conn_is_quiet(const struct conn *);
 /* Who is at the other end; only the family is kept of a unix address. */
 const struct sockaddr *conn_peer(const struct conn *);
+/* Somebody who is believed says that it is this one (the PROXY protocol). */
+void conn_set_peer(struct conn *, const struct ip *, uint16_t port);
+/* Our end of it; not set when it has none. */
+void conn_local(const struct conn *, struct ip *);
 /* Number of open connections, closing ones included. */
 size_t conn_count(void);
 /* How many are still being closed gently. */

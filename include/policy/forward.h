@@ -27,6 +27,8 @@ struct forward_facts {
 	const struct message *request;
 };
 
+/* Whether it is in trusted_proxies; one that is not set (a unix socket) is. */
+bool client_is_trusted(const struct config *, const struct ip *);
 /*
  * The client's address: the peer, or, when the peer is in trusted_proxies (a unix peer always is),
  * X-Forwarded-For walked from the right while hops are trusted; an unparsable hop stops the walk at

@@ -19,4 +19,8 @@ const struct route_conf *route_match(const struct config *, const struct message
 /* The methods that routes of this path and host take, as a list for Allow; empty when none matches. */
 struct str route_methods(const struct config *, const struct message *request, struct arena *);
 
+/* The rule by which the route is not for that client, "deny" or "allow"; NULL: it may ask.  One without
+ * an address (of a unix socket) is in no list. */
+const char *route_refuses(const struct route_conf *, const struct ip *client);
+
 #endif

@@ -102,7 +102,8 @@ struct backend *backend_get(struct backend_registry *, const struct address *,
 void backend_set_tls(struct backend *, struct tls_context *);
 /* Opens a connection to one of its socket addresses (below), past its handshake when it speaks TLS;
  * on_open or on_close follows. */
-struct conn *backend_connect(struct backend *, size_t address, const struct conn_events *, void *owner);
+struct conn *backend_connect(struct backend *, size_t address, struct str first,
+    const struct conn_events *, void *owner);
 struct backend *backend_ref(struct backend *);
 /* The last one closes the idle connections and frees it. */
 void backend_unref(struct backend *);

@@ -37,9 +37,11 @@ void origin_module_fini(void);
 
 /*
  * A parked connection of the backend (then origin_is_open is true at once), unless fresh, or a new
- * one (on_open or on_fail follows).  Never NULL.
+ * one (on_open or on_fail follows).  Never NULL.  first, unless it is empty, is what every connection
+ * begins with (it lives as long as the origin): then it is a new one.
  */
-struct origin *origin_open(struct backend *, bool fresh, const struct origin_events *, void *x);
+struct origin *origin_open(struct backend *, bool fresh, struct str first,
+    const struct origin_events *, void *x);
 bool origin_is_open(const struct origin *);
 /* True when the connection had served before and not a byte of an answer has come. */
 bool origin_is_reused(const struct origin *);

@@ -25,6 +25,7 @@ terminated(struct str s, char buf[IP_TEXT])
 bool
 ip_parse(struct str s, struct ip *out)
 {
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	char text[IP_TEXT];
 
 	memset(out, 0, sizeof(*out));
@@ -36,7 +37,7 @@ ip_parse(struct str s, struct ip *out)
 	} else if (inet_pton(AF_INET6, text, out->bytes) != 1)
 		return false;
 	else
-		out->is_v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)out->bytes);
+		out->is_v4 = memcmp(out->bytes, mapped, sizeof(mapped)) == 0;
 	out->is_set = true;
 	return true;
 }

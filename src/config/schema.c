@@ -1559,6 +1559,7 @@ print_check(FILE *out, int indent, const struct row *row, const void *base)
 
 static const struct type type_check = { parse_check, print_check };
 
+static const struct word proxy_words[] = { { "off", 0 }, { "v2", 1 }, { NULL, 0 } };
 static const struct word abort_words[] = { { "close", 0 }, { "finish", 1 }, { NULL, 0 } };
 
 static const struct row upstream_rows[] = {
@@ -1594,6 +1595,9 @@ static const struct row upstream_rows[] = {
 	{ "slow_start", &type_msec, UP(slow_start), "0", 0, HOUR,
 	  .help = "a server that is back begins with a tenth of its weight, which grows for so long; 0: all "
 	  "at once" },
+	{ "proxy_protocol", &type_switch, UP(sends_proxy_header), "off", .words = proxy_words,
+	  .help = "v2: servers are told the client's address in a PROXY header; each connection then "
+	  "serves one request" },
 	{ "on_client_abort", &type_switch, UP(finish_on_abort), "close", .words = abort_words,
 	  .help = "close: a client that leaves ends the server's work; finish: it goes on" },
 	{ .key = NULL },
@@ -2318,6 +2322,7 @@ static const struct type type_field_map = { parse_field_map, print_field_map };
 static const struct type type_field_name = { parse_field_name, print_text_row };
 
 static const struct row host_element = { "", &type_host, 0, .help = "" };
+static const struct row network_element = { "", &type_network, 0, .help = "" };
 static const struct row method_element = { "", &type_method, 0, .help = "" };
 static const struct row limit_element = { "", &type_limit_name, 0, .help = "" };
 static const struct row field_element = { "", &type_field_name, 0, .help = "" };
@@ -2435,6 +2440,12 @@ static const struct row route_rows[] = {
 	  .help = "or an answer of our own" },
 	{ "redirect", &type_action, 0, NULL, ROUTE_REDIRECT, .rows = redirect_rows, .optional = true,
 	  .help = "or another address" },
+	{ "allow", &type_list, ROUTE(allow), "[]", 0, 1024, .element = &network_element,
+	  .size = sizeof(struct network),
+	  .help = "clients it is for, by network; others are refused with 403; none: all" },
+	{ "deny", &type_list, ROUTE(deny), "[]", 0, 1024, .element = &network_element,
+	  .size = sizeof(struct network),
+	  .help = "clients it is not for, whatever allow says" },
 	{ "limit", &type_limit_names, ROUTE(limits), "[]", 0, 8, .element = &limit_element,
 	  .size = sizeof(struct limit_conf *), .example = "per_client",
 	  .help = "a limit, or a list: a request counts in all of them or in none" },
@@ -2452,7 +2463,7 @@ static bool
 is_beside_the_request(const char *key)
 {
 	static const char *const beside[] = { "name", "host", "methods", "scheme", "cache", "limit", "respond",
-		"redirect", "response_headers", "max_body" };
+		"redirect", "response_headers", "max_body", "allow", "deny" };
 	size_t i;
 
 	for (i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
@@ -2754,13 +2765,15 @@ static const struct row listen_rows[] = {
 	  .example = "80", .help = "give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path" },
 	{ "name", &type_plain, offsetof(struct listen_conf, name), "\"\"",
 	  .help = "takes the socket that systemd calls so (FileDescriptorName=), whatever its address" },
+	{ "proxy_protocol", &type_bool, offsetof(struct listen_conf, proxy_protocol), "false",
+	  .help = "who connects, one of trusted_proxies, first says whose connection it is (PROXY protocol "
+	  "v1 or v2)" },
 	{ "tls", &type_tls_server, offsetof(struct listen_conf, tls), .rows = tls_server_rows,
 	  .optional = true, .help = "clients speak TLS here; plain without" },
 	{ .key = NULL },
 };
 static const struct row listen_element = { "", &type_listen_entry, 0, .rows = listen_rows,
 	.help = "" };
-static const struct row network_element = { "", &type_network, 0, .help = "" };
 
 #define CLIENT(member)	offsetof(struct client_conf, member)
 static const struct row client_rows[] = {
@@ -2841,7 +2854,8 @@ make_route(struct reading *r, const struct node *root)
 static bool
 same_check(const struct check_conf *a, const struct check_conf *b)
 {
-	return a->is_tcp == b->is_tcp && str_eq(a->path, b->path) && str_eq(a->host, b->host) &&
+	return a->is_tcp == b->is_tcp && a->sends_proxy_header == b->sends_proxy_header &&
+	    str_eq(a->path, b->path) && str_eq(a->host, b->host) &&
 	    str_eq(a->body, b->body) && memcmp(&a->expect, &b->expect, sizeof(a->expect)) == 0 &&
 	    a->interval == b->interval && a->down_interval == b->down_interval &&
 	    a->timeout == b->timeout && a->rise == b->rise && a->fall == b->fall;
@@ -2908,12 +2922,46 @@ warn_of_other_checks(struct reading *r, const struct node *upstreams)
 	}
 }
 
+/* Who is not believed cannot say whose connection it is. */
+static void
+check_proxy_senders(struct reading *r, const struct node *root)
+{
+	const struct config *conf = r->config;
+	const struct node *listen = node_find(root, "listen"), *entry;
+	const struct node *trusted = node_find(root, "trusted_proxies");
+	size_t i, was;
+
+	/* Some are named, if not well, or what was meant to be the key is another word. */
+	if (trusted != NULL ? trusted->kind != NODE_LIST || trusted->n > 0
+	    : has_key(root_rows, root, "trusted_proxies"))
+		return;
+
+	for (i = 0; i < conf->n_listen; i++) {
+		if (!conf->listen[i].proxy_protocol || conf->listen[i].address.is_unix)
+			continue;
+		entry = listen->kind == NODE_LIST ? listen->items[i] : listen;
+		was = push_path(r, "listen");
+		push_index(r, listen, i);
+		complain_key(r, node_find(entry, "proxy_protocol"), STR("proxy_protocol"),
+		    "nobody is believed, name those who send it in trusted_proxies");
+		pop_path(r, was);
+	}
+}
+
 bool
 schema_finish(struct reading *r, const struct node *root)
 {
 	bool has_routes = node_find(root, "routes") != NULL;
 	unsigned kind;
+	size_t i;
 
+	check_proxy_senders(r, root);
+	for (i = 0; i < r->config->n_upstreams; i++) {
+		struct upstream_conf *up = &r->config->upstreams[i];
+
+		up->check.sends_proxy_header = up->sends_proxy_header;
+		r->config->sends_proxy_headers |= up->sends_proxy_header;
+	}
 	warn_of_other_checks(r, node_find(root, "upstreams"));
 	for (kind = 0; kind < N_NAMES; kind++)
 		if (!r->has_misspelt && (has_routes ? r->config->n_routes > 0 : kind != NAMES_UPSTREAM))

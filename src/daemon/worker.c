@@ -41,6 +41,7 @@
 #include "net/resolve.h"
 #include "net/tls.h"
 #include "ops/access_log.h"
+#include "policy/forward.h"
 #include "upstream/backend.h"
 #include "upstream/health.h"
 #include "upstream/line.h"
@@ -177,12 +178,21 @@ on_greeted(void *arg, struct conn *c, struct str protocol, const struct arrival 
 	fronts[i < N_FRONTS ? i : 0].open(arg, c, arrival);
 }
 
+static bool
+is_believed(const struct world *w, const struct conn *c)
+{
+	struct ip peer;
+
+	ip_of_sockaddr(conn_peer(c), &peer);
+	return client_is_trusted(w->current->config, &peer);
+}
+
 static void
 on_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t len, const struct listener *l)
 {
 	struct world *w = arg;
 	const struct binding *binding = listener_binding(l);
-	struct arrival arrival = { listener_is_unix(l) ? 0 : listener_port(l), false, false };
+	struct arrival arrival = { .local_port = listener_is_unix(l) ? 0 : listener_port(l) };
 	struct conn *c;
 
 	/* A listener of a generation that came to nothing. */
@@ -192,8 +202,12 @@ on_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t len, const s
 	}
 	c = conn_accept(w->loop, fd, peer, len);
 	arrival.is_tls = binding->tls != NULL;
-	if (arrival.is_tls)
-		greet_open(&w->greeter, c, binding->tls, &arrival);
+	if (w->current->config->sends_proxy_headers)
+		conn_local(c, &arrival.local);
+	if (binding->conf->proxy_protocol && !is_believed(w, c))
+		greet_refuse(&w->greeter, c);
+	else if (binding->conf->proxy_protocol || arrival.is_tls)
+		greet_open(&w->greeter, c, binding->conf->proxy_protocol, binding->tls, &arrival);
 	else
 		on_greeted(w, c, STR_NONE, &arrival);
 	if (is_full(w))

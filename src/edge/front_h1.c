@@ -654,6 +654,7 @@ front_h1_open(struct front_env *env, struct front_h1_list *list, struct conn *co
 	f->list = list;
 	f->stream.ops = &front_ops;
 	f->stream.local_port = arrival->local_port;
+	f->stream.local = arrival->local;
 	f->stream.is_tls = tls != NULL;
 	if (tls != NULL) {
 		f->stream.subject = tls->subject;
@@ -661,9 +662,10 @@ front_h1_open(struct front_env *env, struct front_h1_list *list, struct conn *co
 	}
 	f->is_misplaced = arrival->is_misplaced;
 	ip_of_sockaddr(conn_peer(conn), &f->stream.peer);
-	if (f->stream.peer.is_set)
+	if (f->stream.peer.is_set) {
+		f->stream.peer_port = address_port(conn_peer(conn));
 		ip_format(&f->stream.peer, f->stream.peer_text, sizeof(f->stream.peer_text));
-	else
+	} else
 		snprintf(f->stream.peer_text, sizeof(f->stream.peer_text), "unix");
 	f->conn = conn;
 	conn_set_owner(conn, &conn_events, f);

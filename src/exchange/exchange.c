@@ -11,6 +11,7 @@
 #include "exchange/exchange.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <event2/buffer.h>
 
@@ -26,6 +27,7 @@
 #include "exchange/reply.h"
 #include "exchange/world.h"
 #include "net/conn.h"
+#include "net/proxy_header.h"
 #include "ops/access_log.h"
 #include "policy/route.h"
 #include "upstream/origin.h"
@@ -109,11 +111,17 @@ static enum step
 route_next(struct exchange *x)
 {
 	const struct message *m = x->request;
+	const char *rule;
 	bool methods_differ;
 
 	x->route = x->facts.route = route_match(x->gen->config, m, &methods_differ);
 	if (x->route == NULL)
 		return refuse_route(x, methods_differ);
+	rule = route_refuses(x->route, &x->client);
+	if (rule != NULL) {
+		refuse(x, END_ACCESS_DENIED, 0, rule);
+		return STEP_REPLY;
+	}
 	if (m->framing == FRAMING_COUNTED && m->length > x->route->max_body) {
 		refuse(x, END_BODY_TOO_LARGE, 0, "body_too_large");
 		return STEP_REPLY;
@@ -326,13 +334,34 @@ on_turn(void *arg)
 
 /* --- connect ----------------------------------------------------------------------------------------------- */
 
+/* What a server is told of the client before anything else; empty where nothing is. */
+static struct str
+introduction(const struct exchange *x)
+{
+	const struct front_stream *f = x->front;
+	struct ip unset = { .is_set = false };
+	char *p;
+
+	if (!x->upstream->sends_proxy_header)
+		return STR_NONE;
+	p = arena_alloc(x->arena, PROXY_HEADER_ROOM);
+	/* Nobody in particular asks: LOCAL. */
+	if (x->is_background)
+		return str_make(p, proxy_header_write(p, &unset, 0, &unset, 0));
+	/* The port is that of who connected, which may not be who asks. */
+	return str_make(p, proxy_header_write(p, &x->client,
+	    f != NULL && !x->is_forwarded ? f->peer_port : 0,
+	    f != NULL ? &f->local : &unset, f != NULL ? f->local_port : 0));
+}
+
 static void
 connect_enter(struct exchange *x)
 {
 	x->end = END_OK;
 	x->refusal.rule = NULL;
 	x->detail = NULL;
-	x->origin = origin_open(x->attempt.backend, x->wants_fresh, &origin_events, x);
+	x->origin = origin_open(x->attempt.backend, x->wants_fresh, introduction(x), &origin_events,
+	    x);
 	x->wants_fresh = false;
 	x->touched = clock_now();
 }
@@ -949,6 +978,8 @@ new_exchange(struct world *w, struct front_stream *front, struct message *m)
 	if (x->client.is_set)
 		facts->client_ip = str_make(x->client_text,
 		    ip_format(&x->client, x->client_text, sizeof(x->client_text)));
+	x->is_forwarded = x->client.is_set && (!front->peer.is_set ||
+	    memcmp(x->client.bytes, front->peer.bytes, sizeof(x->client.bytes)) != 0);
 	facts->scheme = client_scheme(m, facts->peer_is_trusted, front->is_tls);
 	m->is_https = str_eq(facts->scheme, STR("https"));
 	forward_identify(facts->config, m, front->subject_field, front->subject);

@@ -177,6 +177,7 @@ keeps_connection(const struct exchange *x)
 	switch (x->refusal.end) {
 	case END_NO_ROUTE:
 		return true;
+	case END_ACCESS_DENIED:
 	case END_RATE_LIMITED:
 	case END_QUEUE_FULL:
 	case END_QUEUE_TIMEOUT:

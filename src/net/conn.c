@@ -28,6 +28,7 @@
 
 #include <event2/buffer.h>
 
+#include "base/address.h"
 #include "base/log.h"
 #include "base/slab.h"
 #include "net/loop_private.h"
@@ -856,6 +857,18 @@ tell_open(struct conn *c)
 	return c->magic == CONN_MAGIC;
 }
 
+static void
+give_data(struct conn *c)
+{
+	const struct conn_events *was = c->events;
+
+	c->events->on_data(c->owner);
+	/* A new owner has not seen what the old one left, and shall before it hears of an end. */
+	if (c->magic == CONN_MAGIC && c->events != NULL && c->events != was && c->view.len > 0 &&
+	    !c->held)
+		c->events->on_data(c->owner);
+}
+
 /* Calls the owner with what is in view; false when the connection was closed meanwhile. */
 static bool
 deliver(struct conn *c)
@@ -866,7 +879,7 @@ deliver(struct conn *c)
 	if (c->events == NULL)
 		c->view = STR_NONE;
 	else if (c->view.len > 0 && !c->held)
-		c->events->on_data(c->owner);
+		give_data(c);
 	conn_flush(c->loop);
 	return c->magic == CONN_MAGIC;
 }
@@ -1378,4 +1391,31 @@ const struct sockaddr *
 conn_peer(const struct conn *c)
 {
 	return &c->peer.sa;
+}
+
+void
+conn_set_peer(struct conn *c, const struct ip *ip, uint16_t port)
+{
+	memset(&c->peer, 0, sizeof(c->peer));
+	if (ip->is_v4) {
+		c->peer.in.sin_family = AF_INET;
+		c->peer.in.sin_port = htons(port);
+		memcpy(&c->peer.in.sin_addr, ip->bytes + 12, 4);
+	} else {
+		c->peer.in6.sin6_family = AF_INET6;
+		c->peer.in6.sin6_port = htons(port);
+		memcpy(&c->peer.in6.sin6_addr, ip->bytes, 16);
+	}
+}
+
+void
+conn_local(const struct conn *c, struct ip *ip)
+{
+	union sockaddr_any sa;
+	socklen_t len = sizeof(sa);
+
+	memset(&sa, 0, sizeof(sa));
+	if (getsockname(c->fd, &sa.sa, &len) != 0)
+		sa.sa.sa_family = AF_UNSPEC;
+	ip_of_sockaddr(&sa.sa, ip);
 }

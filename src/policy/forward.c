@@ -18,8 +18,8 @@ enum { REQUEST_ID_MAX = 128, EXTRA_FIELDS = 16 };
 
 /* --- who asks ------------------------------------------------------------------------------------ */
 
-static bool
-is_trusted(const struct config *conf, const struct ip *ip)
+bool
+client_is_trusted(const struct config *conf, const struct ip *ip)
 {
 	size_t i;
 
@@ -68,7 +68,7 @@ client_address(const struct config *conf, const struct ip *peer, const struct me
 	struct ip client = *peer, hop;
 	size_t i;
 
-	*peer_is_trusted = is_trusted(conf, peer);
+	*peer_is_trusted = client_is_trusted(conf, peer);
 	if (!*peer_is_trusted)
 		return client;
 	for (i = request->n_fields; i > 0; i--) {
@@ -84,7 +84,7 @@ client_address(const struct config *conf, const struct ip *peer, const struct me
 			if (!parse_hop(item, &hop))
 				return client;
 			client = hop;
-			if (!is_trusted(conf, &client))
+			if (!client_is_trusted(conf, &client))
 				return client;
 		}
 	}

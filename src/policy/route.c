@@ -178,3 +178,24 @@ route_methods(const struct config *conf, const struct message *m, struct arena *
 	}
 	return all;
 }
+
+/* --- for whom ------------------------------------------------------------------------------------ */
+
+static bool
+is_in(const struct network *list, size_t n, const struct ip *ip)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (ip->is_set && network_has(&list[i], ip))
+			return true;
+	return false;
+}
+
+const char *
+route_refuses(const struct route_conf *route, const struct ip *client)
+{
+	if (is_in(route->deny, route->n_deny, client))
+		return "deny";
+	return route->n_allow > 0 && !is_in(route->allow, route->n_allow, client) ? "allow" : NULL;
+}

@@ -261,11 +261,13 @@ backend_set_tls(struct backend *b, struct tls_context *tls)
 }
 
 struct conn *
-backend_connect(struct backend *b, size_t address, const struct conn_events *events, void *owner)
+backend_connect(struct backend *b, size_t address, struct str first,
+    const struct conn_events *events, void *owner)
 {
 	const struct socket_address *a = &b->found.at[address];
 	struct conn *c = conn_connect(b->registry->loop, &a->sa.sa, a->len, events, owner);
 
+	conn_write_copy(c, first);
 	if (b->tls != NULL)
 		conn_start_tls_client(c, b->tls, b->address.host, b->resume);
 	return c;

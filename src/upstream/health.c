@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "http/h1_parser.h"
 #include "net/conn.h"
+#include "net/proxy_header.h"
 #include "upstream/pool.h"
 
 enum {
@@ -317,10 +318,16 @@ static const struct conn_events probe_events;
 static void
 connect_to(struct probe *p)
 {
+	static const struct ip nobody = { .is_set = false };
 	struct backend *b = p->checker->backend;
+	char header[PROXY_HEADER_ROOM];
+	size_t n = 0;
 
+	/* LOCAL: we ask for ourselves. */
+	if (p->checker->conf->sends_proxy_header)
+		n = proxy_header_write(header, &nobody, 0, &nobody, 0);
 	p->n_addresses++;
-	p->conn = backend_connect(b, backend_address_first(b), &probe_events, p);
+	p->conn = backend_connect(b, backend_address_first(b), str_make(header, n), &probe_events, p);
 }
 
 /* A name is well when one of its addresses is. */

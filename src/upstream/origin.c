@@ -37,6 +37,7 @@ struct origin {
 	struct arena   *arena;
 	struct h1_parser parser;
 	enum framing    framing;	/* of the request */
+	struct str      first;		/* bytes a new connection begins with */
 	bool is_open;
 	bool was_parked;		/* and no byte of an answer came */
 	bool is_sent;			/* the head was written */
@@ -271,7 +272,7 @@ static void
 connect_to(struct origin *o)
 {
 	o->n_addresses++;
-	o->conn = backend_connect(o->backend, o->address, &conn_events, o);
+	o->conn = backend_connect(o->backend, o->address, o->first, &conn_events, o);
 	conn_set_marks(o->conn, ORIGIN_HIGH_MARK, LOW_MARK);
 }
 
@@ -320,7 +321,8 @@ static const struct conn_events conn_events = {
 /* --- the request ---------------------------------------------------------------------------------- */
 
 struct origin *
-origin_open(struct backend *backend, bool fresh, const struct origin_events *events, void *x)
+origin_open(struct backend *backend, bool fresh, struct str first,
+    const struct origin_events *events, void *x)
 {
 	struct origin *o = slab_take(&origins);
 
@@ -329,7 +331,8 @@ origin_open(struct backend *backend, bool fresh, const struct origin_events *eve
 	o->events = events;
 	o->x = x;
 	o->moves = backend->moves;
-	o->conn = fresh ? NULL : backend_unpark(backend);
+	o->first = first;
+	o->conn = fresh || first.len > 0 ? NULL : backend_unpark(backend);
 	if (o->conn != NULL) {
 		o->is_open = o->was_parked = true;
 		conn_set_owner(o->conn, &conn_events, o);
@@ -478,7 +481,8 @@ void
 origin_close(struct origin *o, const struct upstream_conf *conf)
 {
 	check(o->magic == ORIGIN_MAGIC);
-	if (may_serve_again(o) && conf->keepalive.idle > 0) {
+	/* One that was said to be a client's is no other's. */
+	if (may_serve_again(o) && conf->keepalive.idle > 0 && o->first.len == 0) {
 		conn_hold(o->conn, false);
 		backend_park(o->backend, o->conn, conf->keepalive.idle, conf->keepalive.timeout);
 	} else {

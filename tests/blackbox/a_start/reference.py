@@ -23,6 +23,7 @@ routes: [{path: /, upstream: qwen, limit: per_client, cache: answers}]
 # What else must be changed when a key that is a comment is taken: it is another way to say something.
 ROUTE_FOR_QWEN = ("routes:\n", "routes:\n  - {path: /other, upstream: qwen, cache: answers}\n")
 WITH = {
+    "listen.proxy_protocol": [("trusted_proxies: []", "trusted_proxies: [192.0.2.0/24]")],
     "upstreams.qwen.hash": [("balance: round_robin", "balance: hash")],
     "upstreams.qwen.ip_hash": [("balance: round_robin", "balance: ip_hash")],
     "limits.per_client.delay": [("burst: 0", "burst: 1000000")],
@@ -89,6 +90,8 @@ VALUES = {
     "routes.methods": "[GET, POST]",
     "routes.upstream": "qwen",
     "routes.limit": "[per_client]",
+    "routes.allow": "[192.0.2.0/24, \"2001:db8::/32\"]",
+    "routes.deny": "192.0.2.1",
     "routes.cache": "answers",
     "routes.respond.files": "/etc",
     "routes.respond.body": "\"a: 'b' #c\\n\\0\\x1b\\u0085 $x ${y}\"",

@@ -217,10 +217,13 @@ class Told(Origin):
         super().__init__(**more)
 
     def _serve(self, conn):
+        def take(n):                # not a byte more: what is behind it may be TLS
+            return conn.sock.recv(n, socket.MSG_WAITALL) if n else b""
+
         with contextlib.suppress(Closed):
-            assert conn.recv_exactly(12) == V2
-            command, family, n = struct.unpack("!BBH", conn.recv_exactly(4))
-            body = conn.recv_exactly(n)
+            assert take(12) == V2
+            command, family, n = struct.unpack("!BBH", take(4))
+            body = take(n)
             size = {0: 0, 1: 4, 2: 16}[family >> 4]
             ips = [socket.inet_ntop(socket.AF_INET if size == 4 else socket.AF_INET6, body[i:i + size])
                    for i in (0, size)] if size else []

@@ -22,7 +22,7 @@ RESULT = re.compile(r"^(not )?ok\b(?!.*# SKIP)", re.M)
 # "make valgrind" (see harness.py): unit tests are run under it as they are.
 VALGRIND = ("valgrind --tool=memcheck --quiet --leak-check=full --errors-for-leak-kinds=definite "
             "--error-exitcode=99 --vgdb=no").split()
-SLOW = 5
+SLOW = 10               # a guard against hanging, no more
 
 
 def environment(build, valgrind):

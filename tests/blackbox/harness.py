@@ -26,8 +26,10 @@ WEIR = os.path.join(BUILD, "weir")
 # "make valgrind": the daemon runs under memcheck, about ten times as long for everything.
 VALGRIND = os.environ.get("WEIR_VALGRIND") == "1"
 SLOW = 5 if VALGRIND else 1
+KNOWN = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../valgrind.supp"))
 MEMCHECK = ("valgrind --tool=memcheck --leak-check=full --show-leak-kinds=all --track-fds=yes "
-            "--errors-for-leak-kinds=all --error-exitcode=99 --vgdb=no --num-callers=25").split()
+            "--errors-for-leak-kinds=all --error-exitcode=99 --vgdb=no --num-callers=50 "
+            f"--suppressions={KNOWN}").split()
 PATIENCE = 10           # seconds for what should happen at once
 TEST_LIMIT = 45         # seconds a test function
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|check failed")
@@ -951,6 +953,15 @@ def _run(name, function):
     for w in weirs:
         shutil.rmtree(w.dir, ignore_errors=True)
     return error is None
+
+
+def not_under_memcheck(why):
+    """Leaves a test out of "make valgrind": a short time is what it is about, say."""
+    def mark(function):
+        def skip():
+            raise Skip(f"under memcheck: {why}")
+        return skip if VALGRIND else function
+    return mark
 
 
 def main():

@@ -94,6 +94,7 @@ def test_a_body_waits_too():
         assert all(r.body == body for r in o.requests)
 
 
+@not_under_memcheck("a client has 200 ms")
 def test_expect_waits_longer_than_a_body_may():
     def handler(c, r):
         if r.has("Expect"):

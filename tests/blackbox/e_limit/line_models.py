@@ -78,6 +78,7 @@ def test_who_left_the_line_is_not_computed():
     assert got == (4 * 8, 0, 4), got
 
 
+@not_under_memcheck("the model is to be faster than those who leave")
 def test_without_a_line_they_are():
     """What the line is for; and that the test above would see it."""
     tokens, for_nobody, asked = run(conf(2, up="balance: least_requests"), 300, False)

@@ -194,6 +194,7 @@ def test_background_refresh_that_fails():
         eventually(lambda: get(w).body == b"version 2")
 
 
+@not_under_memcheck("an answer lives a second")
 def test_waiters_of_a_refresh():
     s = Server()
     with weir(s.origin) as w:

@@ -166,6 +166,7 @@ def test_a_slow_resolver_holds_nothing_up():
         assert w.stderr.count("reload:") == 1, w.stderr
 
 
+@not_under_memcheck("a thread that hangs keeps what it has")
 def test_stopped_while_the_resolver_hangs():
     n = Names(one="127.0.0.1")
     o = Origin()

@@ -66,6 +66,7 @@ def test_reload_as_that_user():
     w.stop()
 
 
+@not_under_memcheck("another user cannot write its report")
 def test_who_is_not_root():
     need_root()
     with folder() as d:

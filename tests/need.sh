@@ -14,15 +14,16 @@ clients="curl openssl wrk chromium libnss3-tools"
 if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'; } >/dev/null 2>&1; then
 	clients="$clients nodejs npm"
 fi
+test="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme $clients"
 case ${1:-build} in
 build) want=$build ;;
-test)  want="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme $clients" ;;
+test)  want=$test ;;
 grade) want="$build python3 openssl testssl.sh" ;;
 acme)  want="$build python3 pebble uacme certbot openssl" ;;
 deb)   want="$build dpkg-dev" ;;
 demo)  want="$build python3" ;;
 bench) want="$build python3 nginx-light haproxy wrk" ;;
-valgrind) want="$build libcmocka-dev python3 valgrind libc6-dbg mandoc $clients" ;;
+valgrind) want="$test valgrind libc6-dbg" ;;
 fuzz)  want="$build clang libclang-rt-14-dev" ;;
 *)     echo "need.sh: no such set: $1" >&2; exit 2 ;;
 esac

@@ -23,6 +23,8 @@ enum field_id field_lookup(struct str name);
 /* Name as written on the wire ("" for FIELD_OTHER), flags (0 for it). */
 struct str field_name(enum field_id);
 unsigned field_flags(enum field_id);
+/* Not to be passed on: those of that kind, and whatever begins with Proxy-. */
+bool field_is_hop(enum field_id, struct str name);
 /* Whether a comma-separated list has the token, in any case. */
 bool field_list_has(struct str list, struct str token);
 /* True for a non-empty token of RFC 9110 5.6.2. */

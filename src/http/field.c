@@ -89,6 +89,15 @@ field_flags(enum field_id id)
 	return rows[id].flags;
 }
 
+bool
+field_is_hop(enum field_id id, struct str name)
+{
+	if (id != FIELD_OTHER)
+		return (field_flags(id) & HOP) != 0;
+	return name.len > 6 && fold(name, 0) == 'p' &&
+	    str_eq_nocase(str_first(name, 6), STR("proxy-"));
+}
+
 /* --- values --------------------------------------------------------------------------------------- */
 
 bool

@@ -1027,9 +1027,9 @@ take_chunk_end(struct h1_parser *p, struct str *in)
 static bool
 is_kept_trailer(const struct h1_parser *p, const struct field *f)
 {
-	const unsigned barred = FIELD_HOP | FIELD_FRAMING | FIELD_ROUTING | FIELD_AUTH;
+	const unsigned barred = FIELD_FRAMING | FIELD_ROUTING | FIELD_AUTH;
 
-	return (field_flags(f->id) & barred) == 0 &&
+	return !field_is_hop(f->id, f->name) && (field_flags(f->id) & barred) == 0 &&
 	    (p->limits.keep_underscore || str_find(f->name, '_') < 0);
 }
 

@@ -237,7 +237,7 @@ connection_names(const struct message *m, struct arena *arena)
 static bool
 passes(const struct field *f, struct str connection)
 {
-	if ((field_flags(f->id) & FIELD_HOP) != 0 || f->id == FIELD_CONTENT_LENGTH)
+	if (field_is_hop(f->id, f->name) || f->id == FIELD_CONTENT_LENGTH)
 		return false;
 	return connection.len == 0 || !is_named(connection, f);
 }

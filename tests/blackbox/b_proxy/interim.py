@@ -100,7 +100,7 @@ def test_a_flood_of_interim_answers_ends():
 BARRED = ["Transfer-Encoding: chunked", "Content-Length: 3", "Host: evil", "Authorization: evil", "Cookie: a=b",
           "Set-Cookie: a=b", "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Proto: https", "X-Real-IP: 1.1.1.1",
           "Forwarded: for=1.1.1.1", "Connection: close", "Keep-Alive: timeout=1", "Proxy-Connection: close",
-          "Proxy-Authorization: x", "Proxy-Authenticate: x", "TE: trailers", "Trailer: X", "Upgrade: h2c",
+          "Proxy-Authorization: x", "Proxy-Authenticate: x", "Proxy-Other: x", "TE: trailers", "Trailer: X", "Upgrade: h2c",
           "HTTP2-Settings: x", "Expect: 100-continue", "Content-Type: text/html", "Content-Encoding: gzip",
           "Content-Range: bytes 0-1/2", "Range: bytes=0-1", "Cache-Control: no-store", "If-Match: x", "Via: 1.1 evil"]
 

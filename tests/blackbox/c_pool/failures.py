@@ -70,6 +70,42 @@ def test_what_counts():
     assert not wrong, wrong
 
 
+def test_a_server_that_does_not_connect():
+    """Refused, or no answer to the connect: both count."""
+    closed, full, other = Origin(start=False), FullListener(), Origin(name="other")
+    for bad, end in ((closed, "connect_failed"), (full, "connect_timeout")):
+        with Weir(conf(2, up=EJECT1 + ", retry: {tries: 1}, timeouts: {connect: 1s}"), bad, other) as w:
+            got = [get(w, method="POST", body=b"x").status for _ in range(6)]
+            assert got.count(200) == 5 and sum(x["end"] == end for x in w.log(6)) == 1, (end, got)
+
+
+def test_what_clients_do_is_not_the_servers_fault():
+    chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    cases = [
+        ("a bad chunk", chunked + b"3\r\nabcXX", "bad_request"),
+        ("a body over max_body", chunked + b"400\r\n" + b"x" * 1024 + b"\r\n1\r\nx\r\n", "body_too_large"),
+        ("a body that stops", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc", "body_timeout"),
+        ("an answer that is not read", b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n", "send_timeout"),
+    ]
+
+    def handler(c, r):
+        if r.target == "/large":
+            c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            while True:
+                c.send(b"x" * 65536)
+        c.answer("x")
+    o = Origin(handler)
+    text = conf(1, up=EJECT1 + ", retry: {tries: 1}", route="max_body: 1KB",
+                extra="client: {body_timeout: 500ms, send_timeout: 500ms}")
+    with Weir(text, o) as w:
+        for i, (name, data, end) in enumerate(cases):
+            c = Client(w, rcvbuf=8192)
+            c.send(data)
+            assert w.last(2 * i + 1)["end"] == end, (name, w.last(2 * i + 1))
+            assert get(w, "/y").status == 200
+        assert "left out" not in w.stderr, w.stderr
+
+
 def test_max_fails_zero_never_ejects():
     o = Origin(lambda c, r: c.answer("x", "503 Busy"))
     other = Origin(name="other")

@@ -173,6 +173,32 @@ def test_stale_connection_never_shows():
             assert all(x["end"] == "ok" for x in w.log(10))
 
 
+def test_not_stale_after_the_first_byte():
+    """A used connection that ends within an answer, be it an interim one, is a failure like any other."""
+    for beginning in (b"H", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 103 Early Hints\r\n\r\n"):
+        for way in (lambda c: c.close(), lambda c: c.reset()):
+            def handler(c, r, way=way, beginning=beginning):
+                if len(c.requests) == 1:
+                    c.answer("x")
+                    return
+                c.send(beginning)
+                if b"103" in beginning:
+                    eventually(lambda: seen)    # it has been read before the end comes
+                way(c)
+            o = Origin(handler)
+            seen = []
+            with Weir(conf(1, up="max_fails: 1, fail_timeout: 60s, retry: {tries: 1}"), o) as w:
+                c = Client(w)
+                assert c.ask().status == 200
+                c.request("POST", body=b"abc")
+                if b"103" in beginning:
+                    assert c.recv_head().status == 103
+                seen.append(1)
+                r = c.recv_response()
+                assert r.status == 502 and w.last(2)["end"] == "server_closed", (beginning, r, w.last(2))
+                assert len(o.requests) == 2 and "left out" in w.stderr, o.requests
+
+
 def test_server_closes_while_idle():
     gate = Gate()
 

@@ -314,6 +314,22 @@ def test_pipelined_behind_a_good_one():
     assert targets == {"/good"}, targets
 
 
+def test_max_head_of_the_file():
+    """Also on connections that are older than the file."""
+    o = Origin()
+    data = G + b"X: " + b"a" * 1500 + b"\r\n\r\n"
+    with Weir(conf(extra="client: {max_head: 1KB}"), o) as w:
+        assert raw(w, data).status == 431 and o.conns == []
+        old = Client(w)
+        assert old.ask().status == 200
+        w.reload(conf(extra="client: {max_head: 2KB}"))
+        old.send(data)
+        assert old.recv_response().status == 200
+        w.reload(conf(extra="client: {max_head: 1KB}"))
+        old.send(data)
+        assert old.recv_response().status == 431
+
+
 # --- the valid neighbours of all that: (name, bytes, body as the server gets it) -----------------------
 
 VALID = [

@@ -137,6 +137,7 @@ static void on_event(evutil_socket_t, short, void *);
 static void on_task(void *);
 static void on_look(void *);
 static void read_some(struct conn *);
+static void flush_gather(struct conn_io *);
 static void settle(struct conn *);
 static void lose_write(struct conn *);
 static void count_out(struct conn *, size_t n);
@@ -367,6 +368,9 @@ conn_close(struct conn *c)
 		c->tls = NULL;
 	}
 	drop_gather(c);
+	/* What this one brought may be on its way to another. */
+	if (c->kept != NULL)
+		flush_gather(c->loop->io);
 	loop_cancel(c->loop, &c->task);
 	if (c->farewell != NULL) {
 		deadline_fini(c->farewell);

@@ -253,6 +253,27 @@ def test_finish():
             assert not o.conns[0].gone, "it was read to its end and may serve again"
 
 
+def test_finish_of_a_pipelined_request():
+    """Its body is handed on in the turn in which its client is found to have left."""
+    gate = Gate()
+
+    def handler(c, r):
+        if r.target == "/1":
+            gate.wait()
+        c.answer("x")
+    o = Origin(handler)
+    body = bytes(range(256)) * 12
+    with Weir(conf(up="on_client_abort: finish"), o) as w:
+        c = Client(w)
+        c.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3072\r\n\r\n" + body)
+        c.shutdown()
+        o.wait()
+        gate.open()
+        assert c.recv_response().body == b"x"
+        assert o.wait(2).body == body
+        aborted(w, 2)
+
+
 def test_finish_before_the_first_byte():
     gate = Gate()
 

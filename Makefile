@@ -46,7 +46,7 @@ WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-q
 CFLAGS	?=
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DLLHTTP_STRICT_MODE=1 -Iinclude $(WARN) $(OPT) \
 	   $(LLHTTP_CFLAGS) $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
-LIBS	= $(shell pkg-config --libs $(PKGS)) $(LLHTTP_LIBS) -lm
+LIBS	= $(shell pkg-config --libs $(PKGS)) $(LLHTTP_LIBS) -lcrypt -lm
 
 SRC	:= $(wildcard src/*/*.c)
 LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHTTP_OBJ)

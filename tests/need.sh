@@ -3,7 +3,7 @@
 # Installs from Debian's packages what a target needs and the machine lacks; says what, asks nothing.
 # usage: need.sh build|test|acme|grade|valgrind|demo|bench|fuzz
 set -eu
-build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev"
+build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev libcrypt-dev"
 if apt-cache policy libllhttp-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; then
 	build="$build libllhttp-dev"
 else

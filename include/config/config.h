@@ -32,6 +32,7 @@ enum template_var {
 	TEMPLATE_SCHEME,		/* http or https */
 	TEMPLATE_METHOD,
 	TEMPLATE_REQUEST_ID,
+	TEMPLATE_AUTH_USER,		/* who asks, by the route's auth; empty without */
 	TEMPLATE_SERVER,		/* address of the chosen server, empty before */
 	TEMPLATE_STATUS,
 	TEMPLATE_FIELD,			/* $http_NAME: request field, _ stands for - */
@@ -65,7 +66,8 @@ status_set_has(const struct status_set *s, int status)
 }
 
 /* Where the key of a hash balancer or of a limit comes from; each takes some of them. */
-enum key_source { KEY_CLIENT_IP, KEY_HEADER, KEY_COOKIE, KEY_QUERY, KEY_PATH, KEY_HOST, KEY_ROUTE };
+enum key_source { KEY_CLIENT_IP, KEY_HEADER, KEY_COOKIE, KEY_QUERY, KEY_PATH, KEY_HOST, KEY_ROUTE,
+	KEY_AUTH };
 struct key_conf {
 	enum key_source source;
 	struct str      name;		/* of the header, cookie or query argument */
@@ -187,6 +189,17 @@ struct header_rules {
 	struct str         *remove; size_t n_remove;
 };
 
+struct auth_user { struct str name, hash; };		/* of crypt(3) */
+struct auth_key { struct str name; uint8_t digest[32]; };	/* SHA-256 of the key */
+
+/* Who may ask: by password or by API key, either will do. */
+struct auth_conf {
+	struct str realm;
+	struct { struct str file; bool hide; } basic, keys;	/* no file: not that way */
+	struct auth_user *users;    size_t n_users;	/* by name */
+	struct auth_key  *api_keys; size_t n_api_keys;
+};
+
 enum route_scheme { ROUTE_ANY_SCHEME, ROUTE_HTTP, ROUTE_HTTPS };
 enum route_action { ROUTE_UPSTREAM, ROUTE_RESPOND, ROUTE_REDIRECT };
 struct route_conf {
@@ -212,6 +225,7 @@ struct route_conf {
 	} respond;
 	struct { struct template to; unsigned status; } redirect;
 	struct header_rules  request_headers, response_headers;
+	const struct auth_conf *auth;	/* NULL: whoever may come */
 	struct network      *allow; size_t n_allow;	/* none: all that are not denied */
 	struct network      *deny;  size_t n_deny;
 	uint64_t             max_body;

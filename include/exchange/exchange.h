@@ -19,6 +19,7 @@
 #include "upstream/pool.h"
 
 struct arena;
+struct auth_check;
 struct cache_entry;
 struct cached;
 struct evbuffer;
@@ -31,6 +32,7 @@ struct world;
 
 enum step {
 	STEP_ROUTE,
+	STEP_AUTH,
 	STEP_ADMIT,
 	STEP_REPLY,		/* an answer of our own */
 	STEP_GATHER,		/* the request's body, where the cache's key is made of it */
@@ -86,6 +88,8 @@ struct exchange {
 	struct cached  *cached;		/* of a route with a cache, in the arena; else NULL */
 	struct refusal  refusal;	/* of an answer of our own that is an error */
 	const char     *detail;		/* of a failure, for the log alone */
+	struct auth_check *check;	/* of a password, while it is waited for; else NULL */
+	TAILQ_ENTRY(exchange) asker;	/* among who waits for it */
 	struct limit_claim *claims;	/* of the route's limits, in the arena */
 	size_t          n_claims;
 	const struct limit_claim *verdict;	/* the one that decided, or NULL */

@@ -11,6 +11,7 @@
 #include "edge/front.h"
 #include "edge/front_h1.h"
 #include "edge/greet.h"
+#include "exchange/authenticate.h"
 #include "net/listener.h"
 #include "policy/limit.h"
 #include "net/loop.h"
@@ -41,6 +42,7 @@ struct world {
 	struct exchange_list     ended;		/* this turn; reaped at its end */
 	size_t                   n_live;
 	size_t                   n_refreshes;	/* of these, the cache's own */
+	struct authority         authority;
 	struct access_log       *access_log;
 	struct front_env         env;
 	struct greeter           greeter;	/* clients that are not at a front yet */

@@ -19,7 +19,7 @@
 /* What is said of an exchange: plain data, filled at its end; slices valid during the call. */
 struct record {
 	int64_t    wall_us;		/* when it began, since 1970 */
-	struct str request_id, client, method, target, host, user_agent, referer;
+	struct str request_id, client, user, method, target, host, user_agent, referer;
 	int        minor;		/* HTTP/1.minor of the request */
 	int        status;
 	uint64_t   bytes_in, bytes_out;	/* body bytes from and to the client */

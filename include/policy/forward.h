@@ -22,6 +22,8 @@ struct forward_facts {
 	struct str  scheme;		/* "http" | "https" */
 	uint16_t    local_port;
 	struct str  request_id;
+	struct str  user;		/* by the route's auth; empty: none */
+	bool        hides_credential;	/* Authorization was for us, and goes no further */
 	struct str  server;		/* address of the chosen server */
 	int         status;		/* of the answer, for templates */
 	const struct message *request;

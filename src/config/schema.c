@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/suggest.h"
+#include "config/auth_file.h"
 
 #define AT(base, row)		((void *)((char *)(base) + (row)->offset))
 #define AT_CONST(base, row)	((const void *)((const char *)(base) + (row)->offset))
@@ -975,7 +976,7 @@ static const struct word hash_words[] = { { "client_ip", KEY_CLIENT_IP }, { "hea
 	{ "cookie", KEY_COOKIE }, { "query", KEY_QUERY }, { "path", KEY_PATH }, { NULL, 0 } };
 static const struct word limit_key_words[] = { { "client_ip", KEY_CLIENT_IP },
 	{ "header", KEY_HEADER }, { "cookie", KEY_COOKIE }, { "query", KEY_QUERY },
-	{ "host", KEY_HOST }, { "route", KEY_ROUTE }, { NULL, 0 } };
+	{ "host", KEY_HOST }, { "route", KEY_ROUTE }, { "auth", KEY_AUTH }, { NULL, 0 } };
 
 static bool
 has_name(enum key_source source)
@@ -1842,7 +1843,7 @@ static const struct type type_delay = { parse_delay, print_delay };
 static const struct row limit_rows[] = {
 	{ "key", &type_limit_key, LIMIT(key), "client_ip",
 	  .help = "who counts as one: client_ip (IPv6 by /64), header:NAME, cookie:NAME, query:NAME, "
-	  "host or route; without that field the address" },
+	  "host, route or auth (who asks, by the route's auth); without that field the address" },
 	{ "rate", &type_rate, 0, NULL, 1, 1000000, .example = "10/s",
 	  .help = "so many a second, minute or hour, evenly: 10/s, 600/m, 100/h" },
 	{ "burst", &type_number, LIMIT(burst), "0", 0, 1000000,
@@ -2329,6 +2330,18 @@ static const struct row field_element = { "", &type_field_name, 0, .help = "" };
 
 #define ROUTE(member)	offsetof(struct route_conf, member)
 
+/* What stands between quotes in a field. */
+static bool
+parse_realm(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	if (!parse_plain(r, row, n, base))
+		return false;
+	return (str_find(n->text, '"') < 0 && str_find(n->text, '\\') < 0) ||
+	    complain(r, n, "neither \" nor \\ can be in it");
+}
+
+static const struct type type_realm = { parse_realm, print_text_row };
+
 static const struct row respond_rows[] = {
 	{ "status", &type_number, ROUTE(respond.status), "200", 200, 599, .help = "its status" },
 	{ "body", &type_text, ROUTE(respond.body), "\"\"", .help = "its body" },
@@ -2418,6 +2431,88 @@ static const struct row redirect_rows[] = {
 static const struct row request_header_rows[] = { HEADER_ROWS(request_headers, HOST_IS_FINE) };
 static const struct row response_header_rows[] = { HEADER_ROWS(response_headers, HOST_IS_BARRED) };
 
+/* --- who may ask ------------------------------------------------------------------------------- */
+
+#define AUTH(member)	offsetof(struct auth_conf, member)
+static const struct row auth_basic_rows[] = {
+	{ "file", &type_plain, AUTH(basic.file), .required = true, .example = "/etc/weir/users",
+	  .help = "name a file of htpasswd: name:hash, by bcrypt or SHA-crypt" },
+	{ "realm", &type_realm, AUTH(realm), "weir", .help = "what browsers say it is for" },
+	{ "hide", &type_bool, AUTH(basic.hide), "true",
+	  .help = "servers do not see the name and the password" },
+	{ .key = NULL },
+};
+static const struct row auth_key_rows[] = {
+	{ "file", &type_plain, AUTH(keys.file), .required = true, .example = "/etc/weir/keys",
+	  .help = "name a file of lines name:sha256, of each key its SHA-256 in hexadecimal digits" },
+	{ "hide", &type_bool, AUTH(keys.hide), "true", .help = "servers do not see the key" },
+	{ .key = NULL },
+};
+
+static void
+print_auth_way(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct auth_conf *auth = base;
+
+	if ((row->rows == auth_basic_rows ? auth->basic.file : auth->keys.file).len > 0)
+		print_section(out, indent, row, base);
+}
+
+static const struct type type_auth_way = { parse_section, print_auth_way };
+static const struct row auth_rows[] = {
+	{ "basic", &type_auth_way, 0, .rows = auth_basic_rows, .optional = true,
+	  .help = "a name and a password (HTTP Basic)" },
+	{ "keys", &type_auth_way, 0, .rows = auth_key_rows, .optional = true,
+	  .help = "an API key (Authorization: Bearer)" },
+	{ .key = NULL },
+};
+
+static bool
+read_auth_file(struct reading *r, const struct node *n, const char *way, struct auth_conf *auth,
+    bool (*read)(struct arena *, struct arena *, struct auth_conf *, const char **))
+{
+	const struct node *section = node_find(n, way);
+	const char *why;
+	size_t was;
+
+	if (section == NULL || read(r->arena, r->scratch, auth, &why))
+		return true;
+	was = push_key(r, str_of(way));
+	complain_key(r, node_find(section, "file"), STR("file"), "%s", why);
+	pop_path(r, was);
+	return false;
+}
+
+static bool
+parse_auth(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	struct auth_conf *auth = arena_zalloc(r->arena, sizeof(*auth));
+	bool ok;
+
+	auth->realm = STR("weir");
+	if (!schema_fill(r, row->rows, n, auth))
+		return false;
+	if (node_find(n, "basic") == NULL && node_find(n, "keys") == NULL)
+		return complain(r, n, "nobody could come in, give basic or keys, or both");
+	ok = read_auth_file(r, n, "basic", auth, auth_file_users);
+	ok &= read_auth_file(r, n, "keys", auth, auth_file_keys);
+	*(const struct auth_conf **)AT(base, row) = auth;
+	return ok;
+}
+
+static void
+print_auth(FILE *out, int indent, const struct row *row, const void *base)
+{
+	const struct auth_conf *auth = *(const struct auth_conf *const *)AT_CONST(base, row);
+
+	if (auth == NULL)
+		return;
+	print_head(out, indent, row);
+	schema_print(out, indent + 2, row->rows, auth);
+}
+
+static const struct type type_auth = { parse_auth, print_auth };
+
 static const struct word scheme_words[] = { { "any", ROUTE_ANY_SCHEME }, { "http", ROUTE_HTTP },
 	{ "https", ROUTE_HTTPS }, { NULL, 0 } };
 
@@ -2440,6 +2535,8 @@ static const struct row route_rows[] = {
 	  .help = "or an answer of our own" },
 	{ "redirect", &type_action, 0, NULL, ROUTE_REDIRECT, .rows = redirect_rows, .optional = true,
 	  .help = "or another address" },
+	{ "auth", &type_auth, ROUTE(auth), .rows = auth_rows, .optional = true,
+	  .help = "who asks has to say who he is, in one of these ways; others are refused with 401" },
 	{ "allow", &type_list, ROUTE(allow), "[]", 0, 1024, .element = &network_element,
 	  .size = sizeof(struct network),
 	  .help = "clients it is for, by network; others are refused with 403; none: all" },

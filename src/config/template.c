@@ -25,6 +25,7 @@ static const struct {
 	V("scheme", TEMPLATE_SCHEME, "the scheme, http or https"),
 	V("method", TEMPLATE_METHOD, "the method"),
 	V("request_id", TEMPLATE_REQUEST_ID, "what X-Request-Id says to the server"),
+	V("auth_user", TEMPLATE_AUTH_USER, "who asks, by the route's auth; empty without"),
 	V("server", TEMPLATE_SERVER, "the address of the chosen server; empty before there is one"),
 	V("status", TEMPLATE_STATUS, "the status of the answer; empty before there is one"),
 #undef V

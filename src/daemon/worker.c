@@ -621,6 +621,7 @@ init(struct worker *wk, const struct source *source)
 	w->env.events = &exchange_front_events;
 	w->env.world = w;
 	greeter_init(&w->greeter, &w->env, on_greeted, w);
+	authority_init(&w->authority, w->loop);
 	w->tickets = tls_tickets_new();
 	w->protocols = protocols();
 	deadline_init(&wk->flush, w->loop, on_flush, wk);
@@ -665,6 +666,7 @@ fini(struct worker *wk)
 
 	give_up_lookup(wk);
 	exchange_reap(w);
+	authority_fini(&w->authority);
 	if (w->current != NULL)
 		generation_unref(w->current);
 	w->current = NULL;

@@ -21,6 +21,7 @@
 #include "base/slab.h"
 #include "config/config.h"
 #include "exchange/admit.h"
+#include "exchange/authenticate.h"
 #include "exchange/cached.h"
 #include "exchange/generation.h"
 #include "exchange/relay.h"
@@ -133,7 +134,25 @@ route_next(struct exchange *x)
 		if (x->route->cache != NULL)
 			cached_begin(x);
 	}
-	return STEP_ADMIT;
+	return x->route->auth != NULL ? STEP_AUTH : STEP_ADMIT;
+}
+
+/* --- auth: who asks -------------------------------------------------------------------------------- */
+
+static enum step
+auth_next(struct exchange *x)
+{
+	if (x->refusal.status != 0)
+		return STEP_REPLY;
+	return x->check != NULL ? STEP_WAIT : STEP_ADMIT;
+}
+
+static struct limit
+auth_limit(const struct exchange *x)
+{
+	struct limit l = { authenticate_limit(x), END_AUTH_BUSY };
+
+	return l;
 }
 
 /* --- admit: not more than its limits allow ------------------------------------------------------- */
@@ -244,6 +263,7 @@ claim_of_client(const struct exchange *x)
 		case KEY_HEADER:
 		case KEY_COOKIE:
 		case KEY_QUERY:
+		case KEY_AUTH:
 			return &x->claims[i];
 		case KEY_PATH:
 		case KEY_HOST:
@@ -501,6 +521,7 @@ serve_limit(const struct exchange *x)
 
 static const struct step_info steps[] = {
 	[STEP_ROUTE]   = { "route",   NULL,          route_next,   NULL },
+	[STEP_AUTH]    = { "auth",    authenticate_enter, auth_next, auth_limit },
 	[STEP_ADMIT]   = { "admit",   admit_enter,   admit_next,   admit_limit },
 	[STEP_REPLY]   = { "reply",   reply_enter,   reply_next,   NULL },
 	[STEP_GATHER]  = { "gather",  NULL,          gather_next,  NULL },
@@ -836,6 +857,7 @@ log_exchange(struct exchange *x)
 		.wall_us = x->wall_us,
 		.request_id = x->facts.request_id,
 		.client = x->facts.client_ip,
+		.user = x->facts.user,
 		.method = m->method_name,
 		.target = m->target,
 		.host = m->authority,
@@ -907,6 +929,7 @@ exchange_end(struct exchange *x, enum end why)
 		origin_close(x->origin, x->upstream);
 	x->origin = NULL;
 	attempt_done(&x->attempt);
+	authenticate_end(x);
 	admit_end(x);
 	cached_end(x, why);
 	if (x->front != NULL) {

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "config/config.h"
+#include "exchange/authenticate.h"
 #include "exchange/exchange.h"
 #include "exchange/relay.h"
 #include "exchange/world.h"
@@ -178,6 +179,8 @@ keeps_connection(const struct exchange *x)
 	case END_NO_ROUTE:
 		return true;
 	case END_ACCESS_DENIED:
+	case END_UNAUTHORIZED:
+	case END_AUTH_BUSY:
 	case END_RATE_LIMITED:
 	case END_QUEUE_FULL:
 	case END_QUEUE_TIMEOUT:
@@ -210,6 +213,8 @@ reply_send(struct exchange *x)
 	add(m, FIELD_LOCATION, r.location);
 	if (x->retry_after > 0)
 		add(m, FIELD_RETRY_AFTER, arena_printf(x->arena, "%u", x->retry_after));
+	if (x->refusal.end == END_UNAUTHORIZED)
+		authenticate_fields(x, m);
 	if (r.status == 405)
 		add(m, FIELD_ALLOW, allowed(x));
 	if (x->refusal.status == 0 && x->route != NULL) {

@@ -181,6 +181,7 @@ get_##field(const struct record *r, char small[SMALL])		\
 
 GET_TEXT(request_id)
 GET_TEXT(client)
+GET_TEXT(user)
 GET_TEXT(method)
 GET_TEXT(target)
 GET_TEXT(host)
@@ -210,6 +211,8 @@ static const struct row rows[] = {
 	  "what X-Request-Id says to the server" },
 	{ "client", get_client, JSON_ALWAYS,
 	  "the client's address, trusted proxies left out" },
+	{ "user", get_user, JSON_WHEN_SET,
+	  "who asked, by the route's auth" },
 	{ "method", get_method, JSON_ALWAYS,
 	  "the method" },
 	{ "target", get_target, JSON_ALWAYS,
@@ -261,7 +264,7 @@ static const struct row rows[] = {
 enum { N_ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 static const char combined[] =
-    "$client - - [$time_local] \"$method $target $protocol\" $status $bytes_out \"$referer\" "
+    "$client - $user [$time_local] \"$method $target $protocol\" $status $bytes_out \"$referer\" "
     "\"$user_agent\"";
 
 /* --- formats ----------------------------------------------------------------------------------------- */

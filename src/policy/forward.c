@@ -330,7 +330,7 @@ add_forwarded(struct message *out, const struct forward_facts *facts, enum field
 		add(out, id, said);
 }
 
-/* Fields that are made anew below. */
+/* Fields that are made anew below, or end here. */
 static bool
 is_replaced(enum field_id id, const struct forward_facts *facts)
 {
@@ -345,6 +345,8 @@ is_replaced(enum field_id id, const struct forward_facts *facts)
 		return true;
 	case FIELD_FORWARDED:
 		return !facts->peer_is_trusted;
+	case FIELD_AUTHORIZATION:
+		return facts->hides_credential;
 	default:
 		return false;
 	}
@@ -561,11 +563,15 @@ variable(const struct template_part *part, const struct forward_facts *facts, st
 		return rq->method_name;
 	case TEMPLATE_REQUEST_ID:
 		return facts->request_id;
+	case TEMPLATE_AUTH_USER:
+		return facts->user;
 	case TEMPLATE_SERVER:
 		return facts->server;
 	case TEMPLATE_STATUS:
 		return arena_printf(arena, "%d", facts->status);
 	case TEMPLATE_FIELD:
+		if (facts->hides_credential && str_eq_nocase(part->text, STR("authorization")))
+			break;
 		return field_value(rq, part->text);
 	}
 	return STR_NONE;
@@ -622,6 +628,9 @@ forward_key_value(const struct key_conf *key, const struct forward_facts *facts,
 		break;
 	case KEY_HOST:
 		*value = request->host;
+		break;
+	case KEY_AUTH:
+		*value = facts->user;
 		break;
 	case KEY_ROUTE:
 		*value = facts->route != NULL ? facts->route->name : STR_NONE;

@@ -90,6 +90,9 @@ VALUES = {
     "routes.methods": "[GET, POST]",
     "routes.upstream": "qwen",
     "routes.limit": "[per_client]",
+    "routes.auth.basic.file": "/etc/weir/others",
+    "routes.auth.basic.realm": "'our models'",
+    "routes.auth.keys.file": "/etc/weir/other.keys",
     "routes.allow": "[192.0.2.0/24, \"2001:db8::/32\"]",
     "routes.deny": "192.0.2.1",
     "routes.cache": "answers",
@@ -215,8 +218,14 @@ class Files:
             f.write(f"V\t300101000000Z\t\t{number}\tunknown\t/CN=x\n")
         openssl("ocsp", "-index", self.path("index"), "-CA", ca.cert, "-rsigner", ca.cert, "-rkey", ca.key,
                 "-issuer", ca.cert, "-cert", pair.leaf, "-respout", self.path("ocsp.der"), "-ndays", "9")
+        with open(self.path("users.txt"), "w", encoding="ascii") as f:
+            f.write("a:$2y$05$" + "a" * 53 + "\n")
+        with open(self.path("keys.txt"), "w", encoding="ascii") as f:
+            f.write("a:" + "0" * 64 + "\n")
         for source, names in ((pair.cert, ("cert.pem", "other.pem", "chat.pem", "client.pem")),
                               (pair.key, ("key.pem", "other.key", "chat.key", "client.key")),
+                              (self.path("users.txt"), ("users", "others")),
+                              (self.path("keys.txt"), ("keys", "other.keys")),
                               (ca.cert, ("clients.pem", "ca.pem")), (self.path("ocsp.der"), ("other.der",))):
             for name in names:
                 shutil.copy(source, self.path(name))

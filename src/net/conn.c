@@ -7,8 +7,8 @@
  * Bytes are read into one scratch block of the loop and written from where they lie; memory of its
  * own a connection has only for what an owner left unread or the kernel did not take.
  *
- * With TLS the bytes pass a session (tls_session.c) between the socket and the views: all else, the
- * reads, the gather, the backlog and the marks, is as without.
+ * With TLS (conn_tls.c) the bytes pass a session between the socket and the views: all else, the reads,
+ * the gather, the backlog and the marks, is as without.
  *
  * Invariant: owners are called from the loop only, never from inside a call they made: what such a
  * call finds out is remembered and told by a task in the second pass of the turn.
@@ -31,104 +31,18 @@
 #include "base/address.h"
 #include "base/log.h"
 #include "base/slab.h"
+#include "net/conn_private.h"
 #include "net/loop_private.h"
 #include "net/tls_private.h"
 
 enum {
-	READ_SCRATCH = 128 * 1024,	/* one recv takes at most this */
 	WRITE_SCRATCH = 128 * 1024,	/* heads and small pieces of one event */
 	KEEP_MAX = 64 * 1024,		/* unconsumed bytes kept; beyond it we stop reading */
 	READS_PER_EVENT = 4,		/* then others have their turn */
-	GATHER_MAX = 64,		/* pieces in one writev */
 	WARN_EVERY = 10000,		/* ms of quiet between two lines of one kind */
 	JOIN_MAX = 2048,		/* bytes of pieces that are sent as one */
 	LOOK_AFTER = 300,		/* ms of silence until a suspect is looked at */
-	SEALED_SCRATCH = 160 * 1024,	/* records of one event, sent with one call */
-	SEALED_READ = 48 * 1024,	/* records of one recv: with what is kept they fit READ_SCRATCH */
-	HANDSHAKES_PER_PASS = 16,	/* each may cost a millisecond: others have their turn */
 	CONN_MAGIC = 0x636f6e6e
-};
-
-struct conn {
-	unsigned magic;
-	int      fd;
-	struct loop *loop;
-	const struct conn_events *events;
-	void    *owner;
-	struct event event;
-	struct task task;
-	enum end error;			/* to be told by the task; END_OK: none */
-	bool connecting;
-	bool held;			/* the owner does not want to be given bytes */
-	bool may_read;			/* the kernel may have more than we have read */
-	bool saw_rdhup;			/* a FIN is there or on its way behind the bytes */
-	bool saw_eof;			/* and was read */
-	bool eof_told;
-	bool kicked;
-	bool wants_fin;
-	bool fin_sent;
-	bool over_high;
-	bool gentle;			/* closing: nobody's, bytes in are dropped */
-	bool lingers;			/* gentle: all is sent, the peer's FIN is waited for */
-	bool in_event;
-	char    *kept;			/* unconsumed bytes that outlived their event */
-	size_t   n_kept;
-	struct str view;		/* unconsumed bytes now: in scratch or in kept */
-	struct evbuffer *out;		/* what the kernel did not take */
-	size_t   high, low;
-	uint64_t bytes_in, bytes_out;
-	msec     progress;		/* when bytes last moved */
-	bool     write_dead;		/* the kernel takes no more; what came before may still be read */
-	bool     was_reset;		/* not by what recv said: behind what is unread there is no FIN */
-	msec     send_limit, linger;	/* of a gentle close */
-	struct deadline *farewell;
-	struct tls_session *tls;	/* NULL: plain */
-	bool     handshaking;
-	bool     open_due;		/* on_open is to be told before data */
-	bool     was_cut;		/* saw_eof, but TLS did not say so */
-	const char *why;		/* TLS failed */
-	char    *unfed;			/* came before TLS was begun, and is its */
-	size_t   n_unfed;
-	union {
-		struct sockaddr     sa;
-		struct sockaddr_in  in;
-		struct sockaddr_in6 in6;
-	} peer;
-	msec     heard;			/* the last event */
-	unsigned turn;			/* in which it got its owner */
-	bool     is_suspect;
-	TAILQ_ENTRY(conn) suspect;	/* in io->suspects */
-	TAILQ_ENTRY(conn) entry;	/* in io->closing */
-};
-
-TAILQ_HEAD(conn_list, conn);
-
-struct spill {				/* write scratch beyond the block, freed after the event */
-	struct spill *next;
-	char bytes[];
-};
-
-struct conn_io {
-	char  *read;
-	char  *write;
-	size_t write_used;
-	struct spill *spills;
-	struct conn *gather;		/* whose pieces these are */
-	struct iovec pieces[GATHER_MAX];
-	int    n_pieces;
-	size_t n_bytes;
-	/* TLS, made with the first connection that speaks it. */
-	char  *opened;			/* what recv took, before it is opened into read */
-	char  *plain;			/* small pieces that share a record */
-	char  *sealed;			/* records on their way out */
-	size_t n_sealed;
-	struct conn *sealed_for;
-	unsigned handshake_pass, n_handshakes;
-	struct conn_list closing;
-	size_t n_closing;
-	msec   warned;			/* of sockets that cannot be had */
-	struct conn_list suspects;	/* a reset may stand behind what was read: see suspect() */
-	struct deadline look;
 };
 
 static struct slab conns;
@@ -137,10 +51,7 @@ static void on_event(evutil_socket_t, short, void *);
 static void on_task(void *);
 static void on_look(void *);
 static void read_some(struct conn *);
-static void flush_gather(struct conn_io *);
 static void settle(struct conn *);
-static void lose_write(struct conn *);
-static void count_out(struct conn *, size_t n);
 
 void
 conn_module_init(void)
@@ -193,9 +104,7 @@ conn_io_free(struct conn_io *io)
 	deadline_fini(&io->look);
 	free(io->read);
 	free(io->write);
-	free(io->opened);
-	free(io->plain);
-	free(io->sealed);
+	conn_tls_free_io(io);
 	free(io);
 }
 
@@ -262,8 +171,8 @@ connect_end(int error)
 	}
 }
 
-static void
-fail(struct conn *c, enum end why)
+void
+conn_fail(struct conn *c, enum end why)
 {
 	if (c->error != END_OK)
 		return;
@@ -293,13 +202,13 @@ conn_connect(struct loop *loop, const struct sockaddr *sa, socklen_t len,
 	set_peer(c, sa, len);
 	if (fd < 0) {
 		warn_of_sockets(loop->io, error);
-		fail(c, connect_end(error));
+		conn_fail(c, connect_end(error));
 		return c;
 	}
 	if (sa->sa_family != AF_UNIX)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (connect(fd, sa, len) != 0 && errno != EINPROGRESS)
-		fail(c, connect_end(errno));
+		conn_fail(c, connect_end(errno));
 	else
 		watch(c);
 	return c;
@@ -336,23 +245,6 @@ clear(struct conn *c)
 	c->is_suspect = false;
 }
 
-/* The last words of TLS, when they are true: not behind bytes that are lost. */
-static void
-say_goodbye(struct conn *c)
-{
-	struct conn_io *io = c->loop->io;
-	bool is_whole = io->gather != c && c->out == NULL && c->error == END_OK && !c->write_dead;
-
-	if (is_whole && !c->handshaking)
-		tls_session_shutdown(c->tls);
-	if (io->sealed_for != c)
-		return;
-	if (c->out == NULL && !c->write_dead && write(c->fd, io->sealed, io->n_sealed) < 0)
-		c->write_dead = true;
-	io->sealed_for = NULL;
-	io->n_sealed = 0;
-}
-
 void
 conn_close(struct conn *c)
 {
@@ -362,15 +254,12 @@ conn_close(struct conn *c)
 		c->loop->io->n_closing--;
 	}
 	clear(c);
-	if (c->tls != NULL) {
-		say_goodbye(c);
-		tls_session_free(c->tls);
-		c->tls = NULL;
-	}
+	if (c->tls != NULL)
+		conn_tls_free(c);
 	drop_gather(c);
 	/* What this one brought may be on its way to another. */
 	if (c->kept != NULL)
-		flush_gather(c->loop->io);
+		conn_send_gather(c->loop->io);
 	loop_cancel(c->loop, &c->task);
 	if (c->farewell != NULL) {
 		deadline_fini(c->farewell);
@@ -384,7 +273,6 @@ conn_close(struct conn *c)
 	if (c->out != NULL)
 		evbuffer_free(c->out);
 	free(c->kept);
-	free(c->unfed);
 	c->fd = -1;
 	c->events = NULL;
 	c->magic = 0;
@@ -448,8 +336,8 @@ conn_backlog(const struct conn *c)
 }
 
 /* The kernel does not take these now. */
-static void
-keep_out(struct conn *c, const char *bytes, size_t n)
+void
+conn_keep_out(struct conn *c, const char *bytes, size_t n)
 {
 	if (c->out == NULL) {
 		c->out = evbuffer_new();
@@ -474,13 +362,13 @@ keep_rest(struct conn *c, size_t n)
 			n -= len;
 			continue;
 		}
-		keep_out(c, (char *)io->pieces[i].iov_base + n, len - n);
+		conn_keep_out(c, (char *)io->pieces[i].iov_base + n, len - n);
 		n = 0;
 	}
 }
 
-static void
-count_out(struct conn *c, size_t n)
+void
+conn_count_out(struct conn *c, size_t n)
 {
 	c->bytes_out += n;
 	c->progress = clock_now();
@@ -500,14 +388,14 @@ static void
 lose_peer(struct conn *c, int error)
 {
 	if (is_hasty(c))
-		fail(c, END_RESET);
+		conn_fail(c, END_RESET);
 	c->was_reset |= error != EPIPE;
 	c->may_read = true;
 }
 
 /* The peer takes no more; the task tells the end. */
-static void
-lose_write(struct conn *c)
+void
+conn_lose_write(struct conn *c)
 {
 	lose_peer(c, errno);
 	c->write_dead = true;
@@ -516,96 +404,6 @@ lose_write(struct conn *c)
 	c->out = NULL;
 	loop_defer(c->loop, &c->task);
 }
-
-/* --- writing with TLS: pieces to records, records to the kernel ------------------------------- */
-
-/* Records go out with one call; what the kernel does not take is kept. */
-static void
-send_sealed(struct conn_io *io)
-{
-	struct conn *c = io->sealed_for;
-	ssize_t n = 0;
-
-	if (c == NULL)
-		return;
-	if (!c->connecting && c->out == NULL && !c->write_dead) {
-		n = write(c->fd, io->sealed, io->n_sealed);
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			lose_write(c);
-		else if (n < 0)
-			n = 0;
-		else
-			count_out(c, (size_t)n);
-	}
-	if ((size_t)n < io->n_sealed && !c->write_dead)
-		keep_out(c, io->sealed + n, io->n_sealed - (size_t)n);
-	io->sealed_for = NULL;
-	io->n_sealed = 0;
-}
-
-/* A session has bytes for the peer. */
-static void
-on_emit(void *arg, const char *bytes, size_t n)
-{
-	struct conn *c = arg;
-	struct conn_io *io = c->loop->io;
-
-	if (c->write_dead)
-		return;
-	if (io->sealed_for != NULL && (io->sealed_for != c || io->n_sealed + n > SEALED_SCRATCH))
-		send_sealed(io);
-	if (c->write_dead)
-		return;
-	if (c->out != NULL || n > SEALED_SCRATCH) {
-		/* Behind what waits already: order matters more than a copy. */
-		keep_out(c, bytes, n);
-		return;
-	}
-	io->sealed_for = c;
-	memcpy(io->sealed + io->n_sealed, bytes, n);
-	io->n_sealed += n;
-}
-
-static void
-seal(struct conn *c, const char *bytes, size_t n)
-{
-	if (n == 0 || c->write_dead || tls_session_write(c->tls, bytes, n))
-		return;
-	errno = EPIPE;
-	lose_write(c);
-}
-
-/* Small pieces share a record; what fills records of its own is not copied before it is sealed. */
-static void
-seal_gather(struct conn_io *io)
-{
-	struct conn *c = io->gather;
-	size_t n = 0, take;
-	int i;
-
-	for (i = 0; i < io->n_pieces; i++) {
-		struct str rest = str_make(io->pieces[i].iov_base, io->pieces[i].iov_len);
-
-		while (rest.len > 0) {
-			if (n == 0 && rest.len >= TLS_RECORD) {
-				take = rest.len - rest.len % TLS_RECORD;
-				seal(c, rest.p, take);
-			} else {
-				take = rest.len < TLS_RECORD - n ? rest.len : TLS_RECORD - n;
-				memcpy(io->plain + n, rest.p, take);
-				n += take;
-			}
-			rest = str_from(rest, take);
-			if (n == TLS_RECORD) {
-				seal(c, io->plain, n);
-				n = 0;
-			}
-		}
-	}
-	seal(c, io->plain, n);
-}
-
-/* --- writing, whatever it is -------------------------------------------------------------------- */
 
 static void
 forget_gather(struct conn_io *io)
@@ -633,8 +431,8 @@ send_pieces(struct conn_io *io, int fd)
 	return send(fd, all, io->n_bytes, MSG_NOSIGNAL);
 }
 
-static void
-flush_gather(struct conn_io *io)
+void
+conn_send_gather(struct conn_io *io)
 {
 	struct conn *c = io->gather;
 	ssize_t n = 0;
@@ -642,19 +440,19 @@ flush_gather(struct conn_io *io)
 	if (c == NULL)
 		return;
 	if (c->tls != NULL) {
-		seal_gather(io);
+		conn_tls_seal_gather(io);
 		forget_gather(io);
 		return;
 	}
 	if (!c->connecting) {
 		n = send_pieces(io, c->fd);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			lose_write(c);
+			conn_lose_write(c);
 			n = (ssize_t)io->n_bytes;
 		} else if (n < 0)
 			n = 0;
 		else
-			count_out(c, (size_t)n);
+			conn_count_out(c, (size_t)n);
 	}
 	if ((size_t)n < io->n_bytes)
 		keep_rest(c, (size_t)n);
@@ -667,8 +465,8 @@ conn_flush(struct loop *loop)
 	struct conn_io *io = loop->io;
 	struct spill *s;
 
-	flush_gather(io);
-	send_sealed(io);
+	conn_send_gather(io);
+	conn_tls_send(io);
 	io->write_used = 0;
 	while ((s = io->spills) != NULL) {
 		io->spills = s->next;
@@ -686,11 +484,11 @@ conn_write(struct conn *c, struct str bytes)
 		return;
 	if (c->out != NULL && c->tls == NULL) {
 		/* Behind what waits already: order matters more than a copy. */
-		keep_out(c, bytes.p, bytes.len);
+		conn_keep_out(c, bytes.p, bytes.len);
 		return;
 	}
 	if (io->gather != c || io->n_pieces == GATHER_MAX) {
-		flush_gather(io);
+		conn_send_gather(io);
 		if ((c->out != NULL && c->tls == NULL) || c->write_dead) {
 			conn_write(c, bytes);
 			return;
@@ -746,7 +544,7 @@ send_fin(struct conn *c)
 	if (!c->wants_fin || c->fin_sent || c->connecting || c->handshaking || c->error != END_OK)
 		return;
 	if (c->tls != NULL) {
-		flush_gather(c->loop->io);
+		conn_send_gather(c->loop->io);
 		tls_session_shutdown(c->tls);
 	}
 	conn_flush(c->loop);
@@ -773,11 +571,11 @@ write_backlog(struct conn *c)
 		return;
 	n = evbuffer_write(c->out, c->fd);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		lose_write(c);
+		conn_lose_write(c);
 		return;
 	}
 	if (n > 0)
-		count_out(c, (size_t)n);
+		conn_count_out(c, (size_t)n);
 	if (evbuffer_get_length(c->out) == 0) {
 		evbuffer_free(c->out);
 		c->out = NULL;
@@ -889,8 +687,8 @@ deliver(struct conn *c)
 }
 
 /* One recv; what it tells of the socket is noted.  How many bytes, 0: none. */
-static size_t
-recv_into(struct conn *c, char *buf, size_t room)
+size_t
+conn_recv(struct conn *c, char *buf, size_t room)
 {
 	ssize_t n = recv(c->fd, buf, room, 0);
 
@@ -903,150 +701,15 @@ recv_into(struct conn *c, char *buf, size_t room)
 	}
 	c->may_read = false;
 	if (n == 0 && c->was_reset)
-		fail(c, END_RESET);
+		conn_fail(c, END_RESET);
 	else if (n == 0)
 		c->saw_eof = true;
 	else if (errno == EINTR)
 		c->may_read = true;
 	else if (errno != EAGAIN)
-		fail(c, END_RESET);
+		conn_fail(c, END_RESET);
 	return 0;
 }
-
-/* --- reading with TLS ------------------------------------------------------------------------- */
-
-/* The session is of no use: the reason is kept, the task tells the end. */
-static void
-fail_tls(struct conn *c, enum end why)
-{
-	c->why = tls_session_why(c->tls);
-	c->may_read = false;
-	fail(c, why);
-}
-
-/* It was no TLS after all: what came is handed on as it is. */
-static void
-go_plain(struct conn *c, const char *bytes, size_t n)
-{
-	char *base = c->loop->io->read;
-
-	tls_session_free(c->tls);
-	c->tls = NULL;
-	memcpy(base, bytes, n);
-	c->view = str_make(base, n);
-}
-
-/* One step; true when the handshake is over and went well (or is not needed). */
-static bool
-shake(struct conn *c, const char *bytes, size_t n)
-{
-	enum tls_result result;
-
-	if (n > 0)
-		tls_session_feed(c->tls, str_make(bytes, n));
-	result = tls_session_handshake(c->tls);
-	if (result == TLS_FAILED || result == TLS_END) {
-		fail_tls(c, tls_session_end(c->tls));
-		return false;
-	}
-	if (result == TLS_MORE)
-		return false;
-	c->handshaking = false;
-	c->open_due = true;
-	if (result == TLS_PLAIN)
-		go_plain(c, bytes, n);
-	return true;
-}
-
-/* What is in the records that were fed, behind what is in view; true when that grew. */
-static bool
-open_records(struct conn *c)
-{
-	char *base = c->loop->io->read;
-	size_t len = c->view.len, had = len, n;
-	enum tls_result result;
-
-	if (len > 0 && c->view.p != base)
-		memmove(base, c->view.p, len);
-	while ((result = tls_session_read(c->tls, base + len, READ_SCRATCH - len, &n)) == TLS_OK)
-		len += n;
-	c->view = str_make(base, len);
-	if (result == TLS_END) {
-		c->saw_eof = true;
-		c->may_read = false;
-	} else if (result == TLS_FAILED)
-		fail_tls(c, END_RESET);
-	return len > had;
-}
-
-/* The end of the socket is the end of the session only when that has said so. */
-static void
-meet_end(struct conn *c, bool had_eof)
-{
-	if (!c->saw_eof || had_eof)
-		return;
-	if (c->handshaking)
-		fail(c, END_RESET);
-	c->was_cut = true;
-}
-
-static bool
-take_records(struct conn *c, const char *bytes, size_t n)
-{
-	if (c->handshaking && !shake(c, bytes, n))
-		return false;
-	if (c->tls == NULL)
-		return true;
-	return open_records(c) || c->open_due;
-}
-
-/* Handshakes cost far more than other events: beyond some of them the next turn goes on. */
-static bool
-may_shake(struct conn *c)
-{
-	struct conn_io *io = c->loop->io;
-
-	if (io->handshake_pass != c->loop->pass) {
-		io->handshake_pass = c->loop->pass;
-		io->n_handshakes = 0;
-	}
-	return io->n_handshakes++ < HANDSHAKES_PER_PASS;
-}
-
-static bool
-take_unfed(struct conn *c)
-{
-	char *p = c->unfed;
-	bool grew;
-
-	c->unfed = NULL;
-	grew = take_records(c, p, c->n_unfed);
-	free(p);
-	return grew;
-}
-
-static bool
-receive_tls(struct conn *c)
-{
-	struct conn_io *io = c->loop->io;
-	bool had_eof = c->saw_eof;
-	size_t n;
-
-	if (c->unfed != NULL)
-		return take_unfed(c);
-	n = recv_into(c, io->opened, SEALED_READ);
-	if (n == 0) {
-		meet_end(c, had_eof);
-		return false;
-	}
-	if (had_eof)
-		return false;		/* behind close_notify there is nothing */
-	if (!c->handshaking)
-		tls_session_feed(c->tls, str_make(io->opened, n));
-	return take_records(c, io->opened, n);
-}
-
-/* --- reading, whatever it is ------------------------------------------------------------------- */
 
 /* One recv behind what is kept; true when there is more for the owner. */
 static bool
@@ -1056,13 +719,13 @@ receive(struct conn *c)
 	size_t had = c->view.len, n;
 
 	if (c->tls != NULL)
-		return receive_tls(c);
+		return conn_tls_receive(c);
 	if (had > 0) {
 		/* The view moves with them, also when nothing comes behind. */
 		memmove(base, c->view.p, had);
 		c->view = str_make(base, had);
 	}
-	n = recv_into(c, base + had, READ_SCRATCH - had);
+	n = conn_recv(c, base + had, READ_SCRATCH - had);
 	if (n > 0)
 		c->view = str_make(base, had + n);
 	return n > 0;
@@ -1073,7 +736,7 @@ read_some(struct conn *c)
 {
 	int i;
 
-	if (c->handshaking && !may_shake(c)) {
+	if (c->handshaking && !conn_tls_may_shake(c)) {
 		loop_defer(c->loop, &c->task);
 		return;
 	}
@@ -1161,12 +824,12 @@ finish_connect(struct conn *c)
 	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
 	if (error != 0) {
-		fail(c, connect_end(error));
+		conn_fail(c, connect_end(error));
 		return;
 	}
 	c->connecting = false;
 	if (c->handshaking)
-		(void)shake(c, NULL, 0);
+		conn_tls_begin(c);
 	else if (!tell_open(c))
 		return;
 	conn_flush(c->loop);
@@ -1276,70 +939,7 @@ on_task(void *arg)
 	conn_flush(c->loop);
 }
 
-/* --- starting TLS ------------------------------------------------------------------------------ */
-
-static void
-start_tls(struct conn *c, struct tls_context *context, struct str host, struct tls_resume *resume)
-{
-	struct conn_io *io = c->loop->io;
-	char *p;
-
-	check(c->magic == CONN_MAGIC && c->tls == NULL);
-	if (io->opened == NULL) {
-		io->opened = malloc(SEALED_READ);
-		io->plain = malloc(TLS_RECORD);
-		io->sealed = malloc(SEALED_SCRATCH);
-		check(io->opened != NULL && io->plain != NULL && io->sealed != NULL);
-	}
-	if (io->gather == c)
-		flush_gather(io);
-	c->tls = tls_session_new(context, host, resume, on_emit, c);
-	c->handshaking = true;
-	if (c->view.len == 0)
-		return;
-	/* It belongs to the session, and is fed before anything else. */
-	p = malloc(c->view.len);
-	check(p != NULL);
-	memcpy(p, c->view.p, c->view.len);
-	c->unfed = p;
-	c->n_unfed = c->view.len;
-	c->view = STR_NONE;
-	c->may_read = true;
-	loop_defer(c->loop, &c->task);
-}
-
-void
-conn_start_tls_server(struct conn *c, struct tls_context *context)
-{
-	start_tls(c, context, STR_NONE, NULL);
-}
-
-void
-conn_start_tls_client(struct conn *c, struct tls_context *context, struct str host,
-    struct tls_resume *resume)
-{
-	start_tls(c, context, host, resume);
-}
-
-const struct tls_info *
-conn_tls(const struct conn *c)
-{
-	return c->tls != NULL && !c->handshaking ? tls_session_info(c->tls) : NULL;
-}
-
-const char *
-conn_why(const struct conn *c)
-{
-	return c->why;
-}
-
 /* --- small things ------------------------------------------------------------------------------ */
-
-bool
-conn_was_cut(const struct conn *c)
-{
-	return c->was_cut;
-}
 
 uint64_t
 conn_bytes_in(const struct conn *c)

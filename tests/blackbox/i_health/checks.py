@@ -170,11 +170,12 @@ def test_slow_is_not_dead():
         n[0] = 0
         return health
 
-    with Weir(conf(2, check("fall: 3").replace("timeout: 5s", "timeout: 300ms")), a, b) as w:
+    with Weir(conf(2, check("fall: 4").replace("timeout: 5s", "timeout: 1s")), a, b) as w:
         wait_up(w, a, b)
-        for words in (("late", "200 OK"), ("200 OK", "503 Busy", "late", "late")):
+        # Two good ones: on a busy machine one may be late itself.
+        for words in (("late", "200 OK"), ("200 OK", "200 OK", "503 Busy", "503 Busy", "late", "late")):
             a.health = pattern(*words)
-            eventually(lambda: n[0] >= 9, 30)
+            eventually(lambda: n[0] > 8, 30)
             assert not says(w, a.addr, "down"), w.stderr
         a.health = lambda c, r: None
         eventually(lambda: says(w, a.addr, "down", "in time"))

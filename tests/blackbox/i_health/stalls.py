@@ -25,6 +25,21 @@ def test_who_had_no_byte_goes_elsewhere():
         assert get(w).body == b"b" and len(a.requests) == 3
 
 
+def test_who_came_later_goes_with_the_first():
+    """Its own time is not up when the server is found to be silent."""
+    a, b = Origin(silent, "a"), Origin(name="b")
+    up = STALL.replace("700ms", "3s") + ", servers: [$O1, {address: $O2, backup: true}]"
+    with Weir(conf(2, up), a, b) as w:
+        first = Background(get, w, "/first")
+        eventually(lambda: len(a.heads) == 1)
+        since = time.monotonic()
+        eventually(lambda: time.monotonic() - since > 1.5)
+        second = Background(get, w, "/second")
+        assert first.result().body == second.result().body == b"b"
+        took = {r["target"]: r["total_ms"] for r in w.log(2)}
+        assert took["/second"] < 3000 <= took["/first"], took
+
+
 def test_who_had_bytes_ends():
     def begin(c, r):
         c.chunked_head("text/event-stream" if r.target == "/events" else "text/plain")

@@ -40,7 +40,8 @@ class Browser(Program):
 
         try:
             super().__init__("chromium", f"--user-data-dir={self.folder}", *flags, *FLAGS, pass_fds=(3, 4),
-                             preexec_fn=plug, env={"HOME": self.folder, "LC_ALL": "C.UTF-8"})
+                             preexec_fn=plug,
+                             env={"HOME": self.folder, "TMPDIR": self.folder, "LC_ALL": "C.UTF-8"})
         finally:
             os.close(to_read)
             os.close(to_write)

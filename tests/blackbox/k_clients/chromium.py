@@ -143,7 +143,8 @@ def test_dying_server_is_told_and_the_next_question_answered():
     b.open(f"http://{w.addr}/")
     ask(b, "Who are you?")
     b.until(IDLE + " && document.querySelectorAll('.model .error').length === 1")
-    assert 1 <= len(b.run(ANSWER).split()) <= 3, b.run(NOTE)
+    # What came together with the cut the browser throws away.
+    assert len(b.run(ANSWER).split()) <= 3, b.run(NOTE)
     assert "dies" in b.run(NOTE), b.run(NOTE)
     assert models[0].wait() == 1
     for n in (2, 3):

@@ -149,6 +149,20 @@ def test_retry_after_503_of_a_server_left_out():
     retry("max_fails: 1, fail_timeout: 60s")
 
 
+def test_refused_by_a_limit():
+    """weir's own refusal says when to come back, and the package does."""
+    for status in (429, 503):
+        m = Model(ttft=1, rate=0)
+        w = Weir(conf(route="limit: l", extra=f"limits: {{l: {{rate: 30/m, burst: 0, status: {status}}}}}"), m)
+        assert get(w, "/v1/models").status == 200
+        p = sdk(w, "whole")
+        assert p.next()["finish"] == "length", p.said
+        p.end()
+        log = w.log(3)
+        assert [x["status"] for x in log] == [200, status, 200], log
+        assert [x["limit"] for x in log] == ["passed", "refused", "passed"], log
+
+
 def test_503_of_one_server_never_shows():
     bad = Model("bad", fail_next=1000)
     good = Model("good", ttft=1, rate=0)

@@ -28,8 +28,8 @@
  *  8. Every Content-* field but Content-Length: how the body is to be read.
  *  9. Accept; for JSON bodies absent, any type and application/json are one.  And fields whose
  *     name begins with "openai-" or "anthropic-": which API is meant.
- * 10. Who asks, unless share_across_clients: Authorization, Cookie, the field that the upstream's
- *     balancer hashes by, and every field that looks like a credential or an identity (its name
+ * 10. Who asks, unless share_across_clients: Authorization, Cookie, the subject of a client's
+ *     certificate, the field that the upstream's balancer hashes by, and every field that looks like a credential or an identity (its name
  *     holds auth, account, cookie, credential, key, organization, password, project, secret,
  *     session, tenant, token or user; User-Agent is not meant).  A server does not expect its
  *     POST answers to be stored and says no Vary: what it would have to say is taken for granted.
@@ -44,7 +44,8 @@
  *     answer with Content-Encoding counts as one with Vary: Accept-Encoding, said or not.  What
  *     weir itself writes to the server (3) is taken as the server sees it; what it makes anew
  *     for each request (X-Request-Id, rules with $request_id) makes an answer nobody else's.
- * 14. Authorization of GET: RFC 9111 3.5, by cache_policy.  Cookie of GET: as in every other shared
+ * 14. Authorization of GET: RFC 9111 3.5, by cache_policy, and a certificate's subject counts as
+ *     one.  Cookie of GET: as in every other shared
  *     cache it does not count unless Vary or key_headers name it; answers with Set-Cookie are not
  *     stored.
  *

@@ -397,6 +397,8 @@ tells_who(const struct field *f, const struct upstream_conf *up)
 	if (up->balance == BALANCE_HASH && up->hash.source == KEY_HEADER &&
 	    str_eq_nocase(f->name, up->hash.name))
 		return true;
+	if (f->id == FIELD_X_CLIENT_SUBJECT)
+		return true;
 	if (f->id == FIELD_USER_AGENT)
 		return false;
 	for (i = 0; i < f->name.len; i++)

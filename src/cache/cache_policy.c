@@ -184,7 +184,8 @@ cache_policy_lookup(const struct cache_conf *conf, const struct message *m)
 	if (conf->only_requested && !cc.is_public && cc.max_age == CACHE_ABSENT)
 		return refuse(plan, CACHE_WHY_NOT_REQUESTED);
 	/* Of a POST it is part of the key, or said not to matter. */
-	plan.has_authorization = !plan.is_post && message_find(m, FIELD_AUTHORIZATION) != NULL;
+	plan.has_authorization = !plan.is_post && (message_find(m, FIELD_AUTHORIZATION) != NULL ||
+	    message_find(m, FIELD_X_CLIENT_SUBJECT) != NULL);
 	has_range = message_find(m, FIELD_RANGE) != NULL;
 	plan.has_range = has_range && m->method == METHOD_GET;
 	if (has_range)

@@ -144,7 +144,8 @@ forward_identify(const struct config *conf, struct message *m, struct str field,
 	/* A connection may be older than the configuration that has another name for it. */
 	m->n_fields = take_out(m->fields, m->n_fields, field);
 	field = arena_dup(m->arena, field);
-	message_add(m, field_lookup(field), field, arena_dup(m->arena, subject));
+	/* Whatever it is called here: the cache has to know that it says who asks. */
+	message_add(m, FIELD_X_CLIENT_SUBJECT, field, arena_dup(m->arena, subject));
 }
 
 void

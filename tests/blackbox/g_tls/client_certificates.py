@@ -126,5 +126,26 @@ def test_limit_by_subject():
         assert got == [200, 429, 200], got
 
 
+def test_no_cached_answer_of_somebody_else():
+    """Who shows a certificate is who asks, as with Authorization (RFC 9111 3.5)."""
+    bob = clients.issue("bob", extensions=USE)
+    for field in ("X-Client-Subject", "X-Who"):
+        o = Origin(lambda c, r: c.answer(r.get(r.target[1:], "nobody"),
+                                         headers=[("Cache-Control", "public" if r.get("X-Public") else "max-age=60")]))
+        text = conf(listen=listen(pair, more=f", client_ca: {clients.cert}, verify_client: optional, subject_field: {field}"),
+                    route="cache: c", extra="caches: {c: {valid: {200: 1m}, methods: [GET, POST]}}")
+        with Weir(text, o) as w:
+            def ask(who, method="GET", headers=(), field=field):
+                c = TlsClient(w, context=client_context(ca, who))
+                return c.ask(method, f"/{field}", headers=headers, body=b"{}" if method == "POST" else None).body
+            for method in ("GET", "POST"):
+                assert ask(alice, method) == SUBJECT.encode()
+                assert ask(bob, method) == b"CN=bob", method
+                assert ask(None, method) == ask(None, method) == b"nobody"
+                assert ask(alice, method) == SUBJECT.encode()
+            # What the server says is for all is.
+            assert ask(alice, headers={"X-Public": "1", "Cache-Control": "no-cache"}) == SUBJECT.encode()
+
+
 if __name__ == "__main__":
     main()

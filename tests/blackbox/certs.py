@@ -241,7 +241,10 @@ class Memory:
     def read_until(self, mark):
         data = b""
         while mark not in data:
-            data += self.read()
+            more = self.read()
+            if not more:
+                raise Closed(False, data)
+            data += more
         return data
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """curl, as people use it."""
+# limit: 180
 import gzip
 import os
 import sys

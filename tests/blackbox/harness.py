@@ -700,6 +700,21 @@ def folder():
         shutil.rmtree(d, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def stopped(w):
+    """The daemon sleeps: what is sent meanwhile meets it in one turn, in the order of its coming."""
+    w.signal(signal.SIGSTOP)
+
+    def state():
+        with open(f"/proc/{w.pid}/stat", encoding="ascii") as f:
+            return f.read().rpartition(")")[2].split()[0]
+    eventually(lambda: state() == "T", what="the daemon is stopped")
+    try:
+        yield
+    finally:
+        w.signal(signal.SIGCONT)
+
+
 class Weir:
     """A running daemon.  $PORT, $PORT2.., $LOG, $DIR and $O1.. (the origins) are put into the text."""
 

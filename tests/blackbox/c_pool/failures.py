@@ -235,6 +235,38 @@ def test_fail_open_and_one_comes_back():
         assert {get(w).body for _ in range(5)} == {b"b"}
 
 
+def test_an_old_answer_does_not_restore():
+    """What was asked before the server was left out says nothing about it now."""
+    gate = Gate()
+
+    def handler(c, r):
+        if r.target == "/old":
+            gate.wait()
+            c.answer("old")
+        else:
+            c.answer("x", "503 Busy")
+    o, other = Origin(handler), Origin(name="other")
+    up = f"servers: [$O1, {{address: $O2, backup: true}}], {EJECT1}, retry: {{tries: 1}}"
+    with Weir(conf(up=up), o, other) as w:
+        old = Client(w).request(target="/old")
+        o.wait()
+        assert get(w).status == 503 and "left out" in w.stderr
+        gate.open()
+        assert old.recv_response().body == b"old"
+        assert [get(w).body for _ in range(4)] == [b"other"] * 4
+        assert "answers again" not in w.stderr, w.stderr
+
+
+def test_fail_open_to_the_one_that_is_back_first():
+    a = Origin(lambda c, r: c.answer("a", "503 Busy"))
+    b = Origin(lambda c, r: c.answer("b", "503 Busy"))
+    up = ("servers: [{address: $O1, fail_timeout: 60s}, {address: $O2, fail_timeout: 20s}], max_fails: 1, "
+          "retry: {tries: 1}")
+    with Weir(conf(up=up), a, b) as w:
+        assert sorted(get(w).body for _ in range(2)) == [b"a", b"b"]
+        assert [get(w).body for _ in range(4)] == [b"b"] * 4
+
+
 def test_all_left_out_by_status_and_one_comes_back():
     """The one whose turn it is still says no: the other is asked before the client hears of it."""
     for method, retry in (("GET", "retry: {tries: 2}"), ("POST", "retry: {tries: 2, non_idempotent: true}")):

@@ -250,6 +250,29 @@ def test_until_close():
             assert get(w, "/x").body == b"right /x"
 
 
+def test_a_reset_is_no_end():
+    """An answer that only the end of its connection ends, and a RST that a write is told of, not a read."""
+    gate = Gate()
+
+    def handler(c, r):
+        c.send(H + b"\r\nhalf")
+        gate.wait()
+        c.reset()
+    o = Origin(handler, read_body=False)
+    with Weir(conf(up=ONE_TRY), o) as w:
+        c = Client(w)
+        c.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc")
+        head = c.recv_until(b"half")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        with stopped(w):
+            c.send(b"x" * 1000)
+            gate.open()
+            eventually(lambda: o.conns[0].ours)
+        rest = c.recv_all()
+        assert b"0\r\n\r\n" not in rest, rest
+        assert w.last()["end"] == "body_cut", w.last()
+
+
 def test_reset_of_a_request_leaves_nothing():
     """One client aborts in the middle of an answer; the next never gets the rest of it."""
     gate = Gate()

@@ -13,21 +13,6 @@ WRONG = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nWRONG"
 ONE_TRY = "max_fails: 0, retry: {tries: 1}"
 
 
-@contextlib.contextmanager
-def stopped(w):
-    """The daemon sleeps: what is sent meanwhile meets it in one turn, in the order of its coming."""
-    w.signal(signal.SIGSTOP)
-
-    def state():
-        with open(f"/proc/{w.pid}/stat", encoding="ascii") as f:
-            return f.read().rpartition(")")[2].split()[0]
-    eventually(lambda: state() == "T", what="the daemon is stopped")
-    try:
-        yield
-    finally:
-        w.signal(signal.SIGCONT)
-
-
 def meet(late):
     """A client's request first, then late(conn) on the idle connection, both in one turn."""
     o = Origin(lambda c, r: c.answer("right " + r.target))

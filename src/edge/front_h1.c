@@ -398,8 +398,12 @@ on_data(void *owner)
 		pass_tunnel(f);
 		return;
 	}
-	if (f->stream.x == NULL && !f->has_begun && !f->is_discarding)
+	if (f->stream.x == NULL && !f->has_begun && !f->is_discarding) {
+		/* Who does not read its answers is not asked for more: on_drain comes back to it. */
+		if (conn_backlog(f->conn) > FRONT_HIGH_MARK)
+			return;
 		begin_request(f);
+	}
 	in = conn_in(f->conn);
 	had = in.len;
 	batch.n = 0;
@@ -445,6 +449,8 @@ on_drain(void *owner)
 
 	if (f->stream.x != NULL)
 		f->env->events->on_drain(f->stream.x);
+	else
+		conn_kick(f->conn);
 }
 
 static const struct conn_events conn_events = {

@@ -95,6 +95,26 @@ def test_with_more_behind_a_last_request():
         assert all(q.target != "/1" for q in o.heads)
 
 
+def test_pipelined_and_not_read():
+    """Who asks and does not read is not asked on: what waits for a client is bounded, whoever made it."""
+    n = 6000
+    o = Origin(lambda c, r: c.answer(r.target.ljust(900)))
+    routes = "[{path: /up, upstream: up}, {path: /own, respond: {status: 200, body: %s}}]" % ("x" * 900)
+    with Weir(conf(listen=UNIX, routes=routes), o) as w:
+        for path in ("/own", "/up"):
+            had = len(w.lines())
+            c = unix(w)
+            t = Background(c.send, b"".join(b"GET %s/%d HTTP/1.1\r\nHost: a\r\n\r\n" % (path.encode(), i) for i in range(n)))
+            answered = steady(lambda: len(w.lines()), quiet=0.5) - had
+            assert 50 < answered < n / 2, f"{answered} answers to {path} that nobody read"
+            for i in range(n):
+                r = c.recv_response()
+                assert r.status == 200 and len(r.body) == 900, (i, r)
+                assert path == "/own" or r.body.strip() == f"/up/{i}".encode(), (i, r.body)
+            t.result()
+            c.close()
+
+
 def test_not_for_ever():
     o = Origin(answer)
     with Weir(conf(listen=UNIX, extra="client: {keepalive_timeout: 200ms, send_timeout: 600ms}"), o) as w:

@@ -153,7 +153,7 @@ def test_refused_by_a_limit():
     """weir's own refusal says when to come back, and the package does."""
     for status in (429, 503):
         m = Model(ttft=1, rate=0)
-        w = Weir(conf(route="limit: l", extra=f"limits: {{l: {{rate: 30/m, burst: 0, status: {status}}}}}"), m)
+        w = Weir(conf(route="limit: l", extra=f"limits: {{l: {{rate: 10/m, burst: 0, status: {status}}}}}"), m)
         assert get(w, "/v1/models").status == 200
         p = sdk(w, "whole")
         assert p.next()["finish"] == "length", p.said

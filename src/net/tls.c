@@ -346,6 +346,17 @@ set_session_context(SSL_CTX *ctx, const struct tls_server_conf *conf, STACK_OF(X
 	check(SSL_CTX_set_session_id_context(ctx, digest, len) == 1);
 }
 
+/* What a file names is believed, be it a root or not. */
+static void
+trust(SSL_CTX *ctx, STACK_OF(X509) *authorities)
+{
+	int i;
+
+	for (i = 0; i < sk_X509_num(authorities); i++)
+		X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), sk_X509_value(authorities, i));
+	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+}
+
 static void
 set_authorities(SSL_CTX *ctx, const struct tls_server_conf *conf, STACK_OF(X509) *authorities)
 {
@@ -353,10 +364,9 @@ set_authorities(SSL_CTX *ctx, const struct tls_server_conf *conf, STACK_OF(X509)
 
 	if (conf->verify_client == TLS_CLIENT_REQUIRED)
 		mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-	for (i = 0; i < sk_X509_num(authorities); i++) {
-		X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), sk_X509_value(authorities, i));
+	trust(ctx, authorities);
+	for (i = 0; i < sk_X509_num(authorities); i++)
 		SSL_CTX_add_client_CA(ctx, sk_X509_value(authorities, i));
-	}
 	SSL_CTX_set_verify(ctx, mode, NULL);
 }
 
@@ -466,7 +476,6 @@ static void
 set_trust(SSL_CTX *ctx, const struct tls_client_conf *conf, struct tls_sink *sink)
 {
 	STACK_OF(X509) *authorities;
-	int i;
 
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (conf->ca.len == 0) {
@@ -476,8 +485,7 @@ set_trust(SSL_CTX *ctx, const struct tls_client_conf *conf, struct tls_sink *sin
 		return;
 	}
 	authorities = certificate_read_all(conf->ca, "ca", sink);
-	for (i = 0; i < sk_X509_num(authorities); i++)
-		X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), sk_X509_value(authorities, i));
+	trust(ctx, authorities);
 	sk_X509_pop_free(authorities, X509_free);
 }
 

@@ -55,6 +55,17 @@ def test_optional():
             assert handshake_error(w, context=client_context(ca, wrong, version=version)) != "SERVED"
 
 
+def test_an_authority_below_another():
+    """Who trusts it does not trust what is above it."""
+    team = Authority("Team", issuer=clients)
+    carol = team.issue("carol", extensions=USE)
+    text = conf(listen=listen(pair, more=f", client_ca: {team.cert}"))
+    with Weir(text, Origin()) as w:
+        assert TlsClient(w, context=client_context(ca, carol)).ask().status == 200
+        assert came() == ["CN=carol"]
+        assert handshake_error(w, context=client_context(ca, alice)) != "SERVED"
+
+
 def test_subject_of_a_resumed_session():
     for version in ("1.2", "1.3"):
         with weir() as w:

@@ -31,6 +31,15 @@ def test_believed():
             assert o.requests[0].get("Host") == "test.example"
 
 
+def test_who_is_named_is_believed():
+    """An authority that is no root, or the one certificate itself."""
+    deep = middle.issue(*ADDRESS)
+    for trust, ok in ((middle.cert, True), (deep.leaf, True), (good.leaf, False), (other.cert, False)):
+        o = TlsOrigin(deep)
+        with Weir(conf(up=f"tls: {{ca: {trust}}}, retry: {{tries: 1}}"), o) as w:
+            assert ask(w).status == (200 if ok else 502), trust
+
+
 def test_names():
     """By its address, by its name, by what it is said to be called; and asked for by SNI."""
     named = ca.issue("models.example", "*.wild.example")

@@ -42,6 +42,24 @@ def test_respond():
         assert line["status"] == 200 and line["end"] == "ok" and line["route"] == "/healthz", line
 
 
+def test_a_body_that_nobody_wants():
+    """Read and dropped behind the answer while it is short; a long one ends the connection."""
+    w, _ = start()
+    with w:
+        c = Client(w)
+        c.send(b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n")
+        assert c.recv_response().status == 200
+        c.send(b"x" * 200000)
+        assert c.ask(target="/healthz").status == 200
+        c.send(b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert c.recv_response().status == 200
+        end = time.monotonic() + 20
+        with contextlib.suppress(OSError):
+            while not c.is_closed():
+                assert time.monotonic() < end, "it is read for ever"
+                c.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+
+
 def test_hosts_and_methods():
     w, o = start()
     with w:

@@ -49,8 +49,16 @@ class Servers:
             c.read_body(r)
             self.good(c, r, d.choice((1, 1, 1, 5000, BIG)))
             return
-        if d.random() < 0.5:
-            c.read_body(r)          # else the answer comes early
+        early = d.random() < 0.5
+        if not early:
+            c.read_body(r)
+        self.bad(c, r)
+        # What it did not read it would take for a request, and say something to that.
+        if early and not c.ours:
+            c.close()
+
+    def bad(self, c, r):
+        d = self.dice
         body = mark(r.target)
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
         what = d.randrange(16)

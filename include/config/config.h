@@ -297,7 +297,6 @@ struct config *config_load(const char *path, struct report *);
 struct config *config_parse(struct str text, const char *name, struct report *);
 /* The configuration of "weir --listen L --to A,B": builds text and parses it. */
 struct config *config_from_arguments(const char *listen, const char *to, struct report *);
-struct config *config_ref(struct config *);
 void config_unref(struct config *);
 /* The whole effective configuration as YAML (weir -T); what is printed parses to the same tree. */
 void config_print(const struct config *, FILE *out);

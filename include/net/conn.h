@@ -103,7 +103,6 @@ void conn_abort(struct conn *);
 void conn_close_gently(struct conn *, msec send_limit, msec linger);
 
 uint64_t conn_bytes_in(const struct conn *);
-uint64_t conn_bytes_out(const struct conn *);
 /* Monotonic time when bytes last came or were taken by the kernel. */
 msec conn_progress(const struct conn *);
 /* The peer's FIN was read: nothing will come but what conn_in has. */
@@ -123,8 +122,6 @@ const struct sockaddr *conn_peer(const struct conn *);
 void conn_set_peer(struct conn *, const struct ip *, uint16_t port);
 /* Our end of it; not set when it has none. */
 void conn_local(const struct conn *, struct ip *);
-/* Number of open connections, closing ones included. */
-size_t conn_count(void);
 /* How many are still being closed gently. */
 size_t conn_closing(const struct loop *);
 

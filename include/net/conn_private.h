@@ -47,7 +47,7 @@ struct conn {
 	struct str view;		/* unconsumed bytes now: in scratch or in kept */
 	struct evbuffer *out;		/* what the kernel did not take */
 	size_t   high, low;
-	uint64_t bytes_in, bytes_out;
+	uint64_t bytes_in;
 	msec     progress;		/* when bytes last moved */
 	bool     write_dead;		/* the kernel takes no more; what came before may still be read */
 	bool     was_reset;		/* not by what recv said: behind what is unread there is no FIN */
@@ -109,8 +109,8 @@ void conn_keep_out(struct conn *, const char *bytes, size_t n);
 /* The pieces of the gather go to the kernel, sealed first where TLS is spoken (then with
  * conn_tls_send); what it does not take is kept. */
 void conn_send_gather(struct conn_io *);
-/* The kernel took so many. */
-void conn_count_out(struct conn *, size_t n);
+/* The kernel took some: time limits count from now. */
+void conn_mark_progress(struct conn *);
 /* The peer takes no more, says errno; the task tells the end. */
 void conn_lose_write(struct conn *);
 /* Remembers an end, which the task tells; the first one counts. */

@@ -43,8 +43,6 @@ void origin_module_fini(void);
 struct origin *origin_open(struct backend *, bool fresh, struct str first,
     const struct origin_events *, void *x);
 bool origin_is_open(const struct origin *);
-/* True when the connection had served before and not a byte of an answer has come. */
-bool origin_is_reused(const struct origin *);
 /*
  * Writes the head as it is.  The answer's head goes into the arena.  Where the message says upgrade, a
  * 101 to a protocol it names may be the answer.

@@ -343,12 +343,6 @@ config_from_arguments(const char *listen, const char *to, struct report *report)
 	return conf;
 }
 
-struct config *
-config_ref(struct config *conf)
-{
-	conf->refs++;
-	return conf;
-}
 
 void
 config_unref(struct config *conf)

@@ -369,7 +369,7 @@ is_of_whole(enum field_id id)
 
 /* Status, framing and the part of the body, as the request's conditions and range want it. */
 static void
-shape(struct cached *c, struct message *m, const struct cache_answer *a, uint64_t length)
+shape(struct cached *c, struct message *m, const struct cache_answer *a)
 {
 	m->framing = FRAMING_COUNTED;
 	m->has_length = true;
@@ -392,7 +392,6 @@ shape(struct cached *c, struct message *m, const struct cache_answer *a, uint64_
 		break;
 	}
 	m->reason = status_reason(m->status);
-	(void)length;
 }
 
 static bool
@@ -413,7 +412,7 @@ head_for(struct cached *c, const struct cache_answer *a, uint64_t length)
 	msec age = clock_now() - f->born;
 
 	if (a->kind != CACHE_ANSWER_WHOLE)
-		shape(c, &m, a, length);
+		shape(c, &m, a);
 	x->facts.status = m.status;
 	out = forward_response(&x->facts, &m, scratch);
 	if (a->kind == CACHE_ANSWER_NOT_MODIFIED)

@@ -67,11 +67,6 @@ conn_module_fini(void)
 	slab_fini(&conns);
 }
 
-size_t
-conn_count(void)
-{
-	return conns.live;
-}
 
 size_t
 conn_closing(const struct loop *loop)
@@ -368,9 +363,8 @@ keep_rest(struct conn *c, size_t n)
 }
 
 void
-conn_count_out(struct conn *c, size_t n)
+conn_mark_progress(struct conn *c)
 {
-	c->bytes_out += n;
 	c->progress = clock_now();
 }
 
@@ -452,7 +446,7 @@ conn_send_gather(struct conn_io *io)
 		} else if (n < 0)
 			n = 0;
 		else
-			conn_count_out(c, (size_t)n);
+			conn_mark_progress(c);
 	}
 	if ((size_t)n < io->n_bytes)
 		keep_rest(c, (size_t)n);
@@ -575,7 +569,7 @@ write_backlog(struct conn *c)
 		return;
 	}
 	if (n > 0)
-		conn_count_out(c, (size_t)n);
+		conn_mark_progress(c);
 	if (evbuffer_get_length(c->out) == 0) {
 		evbuffer_free(c->out);
 		c->out = NULL;
@@ -945,12 +939,6 @@ uint64_t
 conn_bytes_in(const struct conn *c)
 {
 	return c->bytes_in;
-}
-
-uint64_t
-conn_bytes_out(const struct conn *c)
-{
-	return c->bytes_out;
 }
 
 bool

@@ -42,7 +42,7 @@ conn_tls_send(struct conn_io *io)
 		else if (n < 0)
 			n = 0;
 		else
-			conn_count_out(c, (size_t)n);
+			conn_mark_progress(c);
 	}
 	if ((size_t)n < io->n_sealed && !c->write_dead)
 		conn_keep_out(c, io->sealed + n, io->n_sealed - (size_t)n);

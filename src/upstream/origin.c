@@ -350,11 +350,6 @@ origin_is_open(const struct origin *o)
 	return o->is_open;
 }
 
-bool
-origin_is_reused(const struct origin *o)
-{
-	return o->was_parked;
-}
 
 void
 origin_send(struct origin *o, const struct message *request, struct arena *arena)

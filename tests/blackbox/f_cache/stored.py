@@ -270,6 +270,16 @@ def test_own_fields_do_not_leak():
         assert b.all("Via") == ["1.1 weir"], b
 
 
+def test_status_in_a_rule_is_what_the_client_gets():
+    o = counting(headers=[("ETag", '"v1"')])
+    route = 'cache: answers, response_headers: {set: {X-Status: "$status"}}'
+    with Weir(conf(route=route, extra=CACHE), o) as w:
+        for headers, status in (([], 200), ([], 200), ([("If-None-Match", '"v1"')], 304),
+                                ([("Range", "bytes=0-1")], 206)):
+            r = get(w, headers=headers)
+            assert r.status == status and r.get("X-Status") == str(status), r
+
+
 def test_reload_keeps_the_store():
     o = counting()
     text = conf(route="cache: answers", extra=CACHE)

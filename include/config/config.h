@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The snapshot of a configuration file: an immutable tree in one arena, counted.  Filled by the
- * schema (schema.c), read by every layer above.  Times in milliseconds, sizes in bytes.
+ * schema (section_*.c), read by every layer above.  Times in milliseconds, sizes in bytes.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a file becomes a tree of structs: nodes with places (yaml.c), rows that say what a key means
- * (schema.c), and the walk that ties them.  Private to config/.
+ * (section_*.c, of kinds in type*.c), and the walk that ties them (schema.c).  Private to config/.
  */
 #ifndef CONFIG_SCHEMA_H
 #define CONFIG_SCHEMA_H
@@ -70,6 +70,12 @@ const struct node *node_at(const struct node *map, const char *path);
 
 /* A key as it stands in paths. */
 struct str path_key(struct str key);
+/* Each lengthens the current path and gives its length before, for path_pop; too long a path is cut. */
+size_t path_push(struct reading *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+size_t path_push_key(struct reading *, struct str key);
+/* Of an entry; a single value is its list itself. */
+size_t path_push_index(struct reading *, const struct node *list, size_t i);
+void path_pop(struct reading *, size_t was);
 /* Adds a message at the node's place (NULL: of the file as a whole) under the current path; false. */
 bool complain(struct reading *, const struct node *, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -92,6 +98,8 @@ struct type {
 	bool (*parse)(struct reading *, const struct row *, const struct node *, void *base);
 	/* Prints "key: value" lines as YAML; prints nothing where nothing is to be said. */
 	void (*print)(FILE *, int indent, const struct row *, const void *base);
+	const char *kind;		/* in words for the reference; NULL: the row's help says it */
+	void (*format)(char *buf, size_t size, int64_t bound);	/* NULL: it has no bounds */
 };
 
 struct word {
@@ -116,17 +124,34 @@ struct row {
 	const char        *named;	/* rows of things with names: one for the reference */
 };
 
+#define AT(base, row)		((void *)((char *)(base) + (row)->offset))
+#define AT_CONST(base, row)	((const void *)((const char *)(base) + (row)->offset))
+
+/* How arrays lie in config.h: a pointer and a count. */
+struct array {
+	void  *items;
+	size_t n;
+};
+
 /* Reads a map by its rows; unknown and duplicate keys are complained of. */
 bool schema_fill(struct reading *, const struct row *rows, const struct node *map, void *base);
 void schema_print(FILE *, int indent, const struct row *rows, const void *base);
+/* Reads a value by its row; "key:" with nothing behind it is none. */
+bool schema_parse_value(struct reading *, const struct row *, const struct node *, void *base);
+/* The row of a key, or NULL. */
+const struct row *schema_find_row(const struct row *rows, struct str key);
+/* The key stands there or one that was meant to be it. */
+bool schema_has_key(const struct row *rows, const struct node *map, const char *key);
+/* Complains, and says true, when an earlier key of the map equals its item i. */
+bool schema_check_twice(struct reading *, const struct node *map, size_t i,
+    bool (*equal)(struct str, struct str));
+/* "key:" of a section or list that begins on the next line; "key: " of a value; of elements nothing. */
+void schema_print_head(FILE *, int indent, const struct row *);
+void schema_print_key(FILE *, int indent, const struct row *);
 /* The kind of a row's value and its bounds in words, "duration, 1ms to 1h"; empty: help says it. */
 struct str schema_describe(struct arena *, const struct row *);
-/* The rows of the whole file. */
-const struct row *schema_root(void);
 /* Complains of the problems that nodes carry, each under its path; before the walk. */
 void schema_tell_problems(struct reading *, const struct node *);
-/* After the walk of a whole file: what follows from all of it (the default route). */
-bool schema_finish(struct reading *, const struct node *root);
 /* The text that compiles to the template. */
 struct str template_text(struct arena *, const struct template *);
 

@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
-#include "config/schema.h"
+#include "config/section.h"
 
 enum {
 	FILE_MAX = 4 * 1024 * 1024,
@@ -242,8 +242,8 @@ config_parse(struct str text, const char *name, struct report *report)
 	if (root != NULL && root->kind != NODE_MAP)
 		complain(&r, root, "a configuration is a mapping: listen, upstreams, routes ...");
 	else if (root != NULL) {
-		schema_fill(&r, schema_root(), root, conf);
-		schema_finish(&r, root);
+		schema_fill(&r, section_root(), root, conf);
+		section_finish(&r, root);
 	}
 	tell(&r, report);
 	arena_free(r.scratch);
@@ -355,5 +355,5 @@ config_unref(struct config *conf)
 void
 config_print(const struct config *conf, FILE *out)
 {
-	schema_print(out, 0, schema_root(), conf);
+	schema_print(out, 0, section_root(), conf);
 }

@@ -8,7 +8,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/mdoc.h"
-#include "config/schema.h"
+#include "config/section.h"
 
 enum { COMMENT_WIDTH = 98 };
 
@@ -91,7 +91,7 @@ config_print_reference(FILE *out)
 	      "# Durations: 250ms 10s 5m 1h; sizes: 64KB 100MB 1GB (powers of 1024).\n"
 	      "# ${NAME} and ${NAME:-default} take an environment variable; $${NAME} is the text itself.\n",
 	    out);
-	print_rows(out, "", 0, schema_root(), false);
+	print_rows(out, "", 0, section_root(), false);
 }
 
 /* --- as mdoc ----------------------------------------------------------------------------------- */
@@ -151,6 +151,6 @@ config_print_keys(FILE *out)
 	struct arena *arena = arena_new(4096);
 
 	fputs(".Ss The whole\n", out);
-	print_section(out, arena, STR(""), schema_root());
+	print_section(out, arena, STR(""), section_root());
 	arena_free(arena);
 }

@@ -15,7 +15,7 @@
 
 #include "base/arena.h"
 #include "config/config.h"
-#include "config/schema.h"
+#include "config/section.h"
 #include "ops/access_log.h"
 
 #define ROUTES	"routes: [{path: /, upstream: up}]\n"
@@ -66,7 +66,7 @@ take_line(struct str *rest)
 static const struct row *
 rows_of(struct str path)
 {
-	const struct row *rows = schema_root();
+	const struct row *rows = section_root();
 	bool named = false;
 
 	if (str_eq(path, STR("root")))

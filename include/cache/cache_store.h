@@ -85,6 +85,7 @@ struct cache_found {
 	struct cache_entry *busy;	/* a fetch under way whose head is awaited; or NULL */
 	bool has_variants;		/* other variants of the key are there */
 	bool is_passed;			/* answers to it were not storable lately: do not line up */
+	bool is_passed_authorized;	/* nor were those to requests with Authorization */
 };
 /* What is known of the key for this request; takes no reference. */
 struct cache_found cache_store_find(struct cache_store *, const struct cache_key *,
@@ -136,8 +137,9 @@ bool cache_fill_is_full(const struct cache_entry *);
 void cache_fill_end(struct cache_entry *, msec now);
 /* The fetch failed: who reads is told why, who waits looks anew. */
 void cache_fill_fail(struct cache_entry *, enum end why);
-/* The answer cannot be stored: who waits fetches for himself; so does, until pass_until, who comes. */
-void cache_fill_drop(struct cache_entry *, msec pass_until);
+/* The answer cannot be stored: who waits fetches for himself; so does, until pass_until (0: nobody), who
+ * comes, or who comes with Authorization when that was the reason. */
+void cache_fill_drop(struct cache_entry *, msec pass_until, bool only_authorized);
 /* A 304 came: stale has a new head and lives on; the fill is over, who waits finds stale. */
 void cache_fill_refresh(struct cache_entry *, struct cache_entry *stale, const struct message *head,
     const struct freshness *, msec now);

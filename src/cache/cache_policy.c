@@ -421,7 +421,9 @@ cache_policy_serve(const struct cache_conf *conf, const struct cache_plan *plan,
 {
 	msec age = now > f->born ? now - f->born : 0, left = f->lifetime - age;
 	struct cache_serving s = { .age = seconds(age), .ttl = seconds(left) };
-	bool is_picky = plan->max_age != CACHE_ABSENT || plan->min_fresh > 0;
+	/* It said what it takes. */
+	bool is_picky = plan->max_age != CACHE_ABSENT || plan->min_fresh > 0 ||
+	    plan->max_stale != CACHE_ABSENT;
 
 	s.verdict = CACHE_REVALIDATE;
 	if (!is_open_to(plan, f)) {

@@ -58,6 +58,7 @@ struct cache_entry {
 	int      state;
 	bool     in_lru;
 	bool     is_passing;		/* outgrew its bounds: kept only for who reads */
+	bool     only_authorized;	/* of a mark */
 	struct cache_store *store;	/* counted */
 	struct node  *node;		/* NULL when nobody new finds it */
 	struct message *head;		/* one block, with its texts */
@@ -572,7 +573,7 @@ struct cache_found
 cache_store_find(struct cache_store *s, const struct cache_key *key,
     const struct cache_key_facts *facts, msec now)
 {
-	struct cache_found found = { NULL, NULL, false, false };
+	struct cache_found found = { NULL, NULL, false, false, false };
 	struct node *n = find_node(s, key);
 	struct cache_entry *e, *next;
 
@@ -585,9 +586,10 @@ cache_store_find(struct cache_store *s, const struct cache_key *key,
 			found.has_variants = true;
 			if (found.entry == NULL && answers(e, facts))
 				found.entry = e;
-		} else if (e->pass_until > now)
-			found.is_passed = true;
-		else
+		} else if (e->pass_until > now) {
+			found.is_passed |= !e->only_authorized;
+			found.is_passed_authorized = true;
+		} else
 			release(e);	/* the last one takes the node along */
 	}
 	return found;
@@ -968,7 +970,7 @@ cache_fill_fail(struct cache_entry *e, enum end why)
 }
 
 void
-cache_fill_drop(struct cache_entry *e, msec pass_until)
+cache_fill_drop(struct cache_entry *e, msec pass_until, bool only_authorized)
 {
 	struct cache_store *s = e->store;
 	struct cache_key key;
@@ -985,6 +987,7 @@ cache_fill_drop(struct cache_entry *e, msec pass_until)
 			mark = new_entry(s, CACHE_FAILED);
 			mark->state = STATE_PASS;
 			mark->pass_until = pass_until;
+			mark->only_authorized = only_authorized;
 			add_to_node(get_node(s, &key), mark);
 			join_lru(mark, pass_until);
 			cache_entry_unref(mark);

@@ -261,7 +261,9 @@ look_at(struct cached *c, struct cache_entry *e)
 static bool
 may_wait(const struct cached *c, const struct cache_found *found)
 {
-	return found->busy != NULL && !found->is_passed && c->plan.may_follow && !c->goes_alone &&
+	bool is_passed = c->plan.has_authorization ? found->is_passed_authorized : found->is_passed;
+
+	return found->busy != NULL && !is_passed && c->plan.may_follow && !c->goes_alone &&
 	    conf_of(c->x)->single_flight;
 }
 
@@ -549,11 +551,20 @@ times_of(const struct cached *c)
 	return t;
 }
 
+/* A server that fails says nothing of the answers it gives when it does not: the next line up again,
+ * when it needs that most. */
+static bool
+is_remembered(const struct message *m)
+{
+	return m->status < 500 && m->status != 429;
+}
+
 static void
-drop_fill(struct cached *c, enum cache_why why)
+drop_fill(struct cached *c, const struct message *m, enum cache_why why)
 {
 	c->status.why = why;
-	cache_fill_drop(c->fill, clock_now() + PASS_FOR);
+	cache_fill_drop(c->fill, is_remembered(m) ? clock_now() + PASS_FOR : 0,
+	    why == CACHE_WHY_AUTHORIZATION);
 	c->fill = NULL;
 }
 
@@ -604,7 +615,7 @@ try_fill(struct cached *c, const struct message *m)
 		f.storable = why == CACHE_WHY_NONE;
 	}
 	if (!f.storable) {
-		drop_fill(c, why);
+		drop_fill(c, m, why);
 		return CACHED_PASSES;
 	}
 	c->status.stored = true;

@@ -503,7 +503,9 @@ test_serving(void **state)
 		/* max-stale */
 		{ MAX60, "GET /|Cache-Control: max-stale", 100000, CACHE_STALE, -99942, false },
 		{ MAX60, "GET /|Cache-Control: max-stale=10", 68, CACHE_STALE, -10, false },
-		{ MAX60, "GET /|Cache-Control: max-stale=10", 69, CACHE_REVALIDATE, -11, true },
+		{ MAX60, "GET /|Cache-Control: max-stale=10", 69, CACHE_REVALIDATE, -11, false },
+		{ MAX60 ", stale-while-revalidate=30", "GET /|Cache-Control: max-stale=0", 70,
+		    CACHE_REVALIDATE, -12, false },
 		{ MAX60 ", must-revalidate", "GET /|Cache-Control: max-stale", 68, CACHE_REVALIDATE, -10,
 		    false },
 		{ MAX60 ", proxy-revalidate", "GET /|Cache-Control: max-stale", 68, CACHE_REVALIDATE, -10,

@@ -136,7 +136,7 @@ put(struct fixture *f, unsigned n, size_t size, msec now)
 	struct cache_entry *e = begin(f, n);
 
 	if (give_head(f, e, now) != CACHE_WHY_NONE) {
-		cache_fill_drop(e, 0);
+		cache_fill_drop(e, 0, false);
 		return false;
 	}
 	give_body(e, size);
@@ -334,14 +334,18 @@ test_not_storable_is_remembered(void **state)
 	struct cache_key k = key_of(1);
 	unsigned i;
 
-	cache_fill_drop(begin(f, 1), 1000);
+	cache_fill_drop(begin(f, 1), 1000, false);
 	assert_true(cache_store_find(f->store, &k, &f->facts, 999).is_passed);
 	assert_false(cache_store_find(f->store, &k, &f->facts, 1000).is_passed);
+	cache_fill_drop(begin(f, 1), 2000, true);
+	assert_false(cache_store_find(f->store, &k, &f->facts, 1500).is_passed);
+	assert_true(cache_store_find(f->store, &k, &f->facts, 1500).is_passed_authorized);
+	assert_false(cache_store_find(f->store, &k, &f->facts, 2000).is_passed_authorized);
 	cache_registry_reap(&f->registry);
 	assert_int_equal(cache_store_entries(f->store), 0);
 	/* A flood of them is bounded like everything else. */
 	for (i = 0; i < 20000; i++)
-		cache_fill_drop(begin(f, i), 1000);
+		cache_fill_drop(begin(f, i), 1000, false);
 	cache_registry_reap(&f->registry);
 	assert_true(cache_store_used(f->store) <= f->conf.size);
 }
@@ -436,11 +440,11 @@ test_announced_too_large(void **state)
 	f->head->has_length = true;
 	f->head->length = f->conf.max_object;
 	assert_int_equal(give_head(f, e, 0), CACHE_WHY_TOO_LARGE);
-	cache_fill_drop(e, 0);
+	cache_fill_drop(e, 0, false);
 	f->head->length = UINT64_MAX;
 	e = begin(f, 1);
 	assert_int_equal(give_head(f, e, 0), CACHE_WHY_TOO_LARGE);
-	cache_fill_drop(e, 0);
+	cache_fill_drop(e, 0, false);
 }
 
 static void

@@ -100,7 +100,7 @@ def test_not_storable_frees_the_others_at_once():
             gate.wait()
             c.chunked_head(headers=[("Cache-Control", "no-store")])
             c.chunk(b"mine")
-            Gate().wait(20) if False else c.wait_gone()
+            c.wait_gone()
         else:
             c.answer(f"own {n}", headers=[("Cache-Control", "no-store")])
     o = Origin(handler)
@@ -117,6 +117,48 @@ def test_not_storable_frees_the_others_at_once():
         cs = [Client(w).request() for _ in range(3)]
         assert len({c.recv_response().body for c in cs}) == 3 and len(o.requests) == 9
         first.close()
+
+
+def who_come(w, o, gate, n, headers=()):
+    """So many ask while the server holds its answers: how many of them it sees, and what they get."""
+    before = len(o.requests)
+    cs = [Client(w).request(headers=h) for h in headers or [()] * n]
+    o.wait(before + 1)
+    steady(lambda: len(o.requests))
+    came = len(o.requests) - before
+    gate.open()
+    return came, {c.recv_response().body for c in cs}
+
+
+def test_a_failure_is_no_reason_to_go_alone():
+    gate = Gate()
+
+    def handler(c, r):
+        if len(o.requests) == 1:
+            c.answer("busy", "503 Service Unavailable")
+            return
+        gate.wait()
+        c.answer("it")
+    o = Origin(handler)
+    with weir(o, up="max_fails: 0, retry: {tries: 1}") as w:
+        assert get(w).status == 503
+        assert who_come(w, o, gate, 4) == (1, {b"it"})
+
+
+def test_what_is_for_one_alone_is_no_reason_for_others():
+    gate, named = Gate(), Gate()
+
+    def handler(c, r):
+        (named if r.get("Authorization") else gate).wait()
+        c.answer("for you" if r.get("Authorization") else "it")
+    o = Origin(handler)
+    with weir(o) as w:
+        named.open()
+        assert get(w, headers=[("Authorization", "Bearer 1")]).body == b"for you"
+        named.event.clear()
+        names = [[("Authorization", f"Bearer {i}")] for i in range(3)]
+        assert who_come(w, o, named, 3, names) == (3, {b"for you"})
+        assert who_come(w, o, gate, 4) == (1, {b"it"})
 
 
 def test_first_client_leaves():

@@ -8,13 +8,12 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO };
 
 /* Writes "weir: message\n" in one write(2); with <N> priority prefixes when journald reads stderr. */
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Messages less urgent than this are dropped; LOG_LEVEL_INFO at start. */
 void log_set_level(enum log_level);
 /* Called by a failed check before abort: may print what the daemon was doing. */

@@ -32,7 +32,7 @@ journal_reads(void)
 static void
 say(enum log_level level, const char *fmt, va_list ap)
 {
-	static const int priority[] = { 3, 4, 6, 7 };
+	static const int priority[] = { 3, 4, 6 };
 	char line[LINE_MAX_BYTES];
 	int n = 0, m;
 	size_t len;
@@ -65,7 +65,6 @@ name(const char *fmt, ...)			\
 LOG(log_error, LOG_LEVEL_ERROR)
 LOG(log_warn, LOG_LEVEL_WARN)
 LOG(log_info, LOG_LEVEL_INFO)
-LOG(log_debug, LOG_LEVEL_DEBUG)
 
 void
 log_set_level(enum log_level level)

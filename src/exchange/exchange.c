@@ -55,13 +55,30 @@ struct step_info {
 static const struct step_info steps[];
 static const struct origin_events origin_events;
 static struct slab exchanges;
+static const struct exchange *looked_at;	/* the last one that was run, failed or ended; or NULL */
 
 static void on_deadline(void *);
 static void on_turn(void *);
 
+/* What the daemon was about when a check failed. */
+static void
+on_panic(void)
+{
+	const struct exchange *x = looked_at;
+
+	if (x == NULL || x->magic != EXCHANGE_MAGIC)
+		return;
+	log_error("in exchange %.*s of %.*s: %.*s %.*s, step %s%s, end %s, try %u, server %.*s",
+	    STR_ARG(x->facts.request_id), STR_ARG(x->facts.client_ip),
+	    STR_ARG(x->request->method_name), STR_ARG(x->request->target),
+	    x->step < STEP_DONE ? steps[x->step].name : "done", x->is_ended ? ", ended" : "",
+	    end_info(x->end)->name, x->tries, STR_ARG(x->server));
+}
+
 void
 exchange_module_init(void)
 {
+	log_set_panic(on_panic);
 	slab_init(&exchanges, "exchange", sizeof(struct exchange));
 }
 
@@ -644,6 +661,7 @@ exchange_run(struct exchange *x)
 	enum step next;
 
 	check(x->magic == EXCHANGE_MAGIC);
+	looked_at = x;
 	while (!x->is_ended && x->step != STEP_DONE) {
 		s = &steps[x->step];
 		if (x->arrived) {
@@ -820,6 +838,7 @@ void
 exchange_fail(struct exchange *x, enum end why)
 {
 	check(x->magic == EXCHANGE_MAGIC);
+	looked_at = x;
 	if (x->is_ended)
 		return;
 	leave_line(x, why);
@@ -915,6 +934,7 @@ void
 exchange_end(struct exchange *x, enum end why)
 {
 	check(x->magic == EXCHANGE_MAGIC);
+	looked_at = x;
 	if (x->is_ended)
 		return;
 	x->is_ended = true;
@@ -960,6 +980,8 @@ exchange_reap(struct world *w)
 		conn_flush(w->loop);
 	while ((x = TAILQ_FIRST(&w->ended)) != NULL) {
 		TAILQ_REMOVE(&w->ended, x, entry);
+		if (looked_at == x)
+			looked_at = NULL;
 		arena_free(x->arena);
 		if (x->body != NULL)
 			evbuffer_free(x->body);

@@ -148,7 +148,7 @@ test-acme: need-acme	## README's page on certificates with certbot too, against 
 	@$(MAKE) --no-print-directory SAN=1 build
 	@$(PYTHON) tests/run.py --build build/san -k g_tls/acme
 
-test-tls-grade: need-grade	## testssl.sh against weir's defaults: nothing above LOW (three minutes)
+test-tls-grade: need-grade	## testssl.sh against weir's defaults: nothing above LOW, grade A- or better (minutes)
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/tls_grade.py $(B)
 

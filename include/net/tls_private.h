@@ -25,6 +25,8 @@ struct tls_context {
 	size_t             n_sites;
 	struct tls_file   *files;
 	size_t             n_files;
+	struct tls_staple *staples;
+	size_t             n_staples;
 	struct tls_tickets *tickets;
 	unsigned char     *protocols;	/* as ALPN wants them: a length byte before each */
 	unsigned           protocols_len;

@@ -22,12 +22,17 @@
 #include "net/tls_private.h"
 
 struct tls_site {
-	SSL_CTX       *ctx;
-	char         **names;		/* as the certificate has them, sorted */
-	size_t         n_names;
+	SSL_CTX *ctx;
+	char   **names;			/* as the certificate has them, sorted */
+	size_t   n_names;
+};
+
+/* An OCSP answer and the certificate it is about. */
+struct tls_staple {
+	X509          *leaf;
 	unsigned char *ocsp;
-	size_t         ocsp_len;
-	int64_t        ocsp_until;
+	size_t         len;
+	int64_t        until;
 };
 
 /* A certificate file, for monitoring. */
@@ -132,22 +137,28 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsig
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* RFC 6066 8 */
+static const struct tls_staple *
+find_staple(const struct tls_context *c, const X509 *leaf)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_staples; i++)
+		if (c->staples[i].leaf == leaf)
+			return &c->staples[i];
+	return NULL;
+}
+
+/* RFC 6066 8: about the certificate that this client gets, of a site's two. */
 static int
 on_status(SSL *ssl, void *arg)
 {
-	const struct tls_context *c = arg;
-	const struct tls_site *site = NULL;
+	const struct tls_staple *s = find_staple(arg, SSL_get_certificate(ssl));
 	unsigned char *answer;
-	size_t i;
 
-	for (i = 0; i < c->n_sites; i++)
-		if (c->sites[i].ctx == SSL_get_SSL_CTX(ssl))
-			site = &c->sites[i];
-	if (site == NULL || site->ocsp == NULL || site->ocsp_until <= clock_wall_us() / 1000000)
+	if (s == NULL || s->until <= clock_wall_us() / 1000000)
 		return SSL_TLSEXT_ERR_NOACK;
-	answer = OPENSSL_memdup(site->ocsp, site->ocsp_len);
-	if (answer == NULL || SSL_set_tlsext_status_ocsp_resp(ssl, answer, site->ocsp_len) != 1) {
+	answer = OPENSSL_memdup(s->ocsp, s->len);
+	if (answer == NULL || SSL_set_tlsext_status_ocsp_resp(ssl, answer, s->len) != 1) {
 		OPENSSL_free(answer);
 		return SSL_TLSEXT_ERR_NOACK;
 	}
@@ -190,7 +201,6 @@ free_site(struct tls_site *site)
 	for (i = 0; i < site->n_names; i++)
 		free(site->names[i]);
 	free(site->names);
-	OPENSSL_free(site->ocsp);
 	SSL_CTX_free(site->ctx);
 }
 
@@ -215,6 +225,11 @@ tls_context_unref(struct tls_context *c)
 		free(c->files[i].path);
 		free(c->files[i].name);
 	}
+	for (i = 0; i < c->n_staples; i++) {
+		X509_free(c->staples[i].leaf);
+		OPENSSL_free(c->staples[i].ocsp);
+	}
+	free(c->staples);
 	free(c->sites);
 	free(c->files);
 	free(c->protocols);
@@ -294,33 +309,53 @@ join_site(struct tls_context *c, const struct certificate *cert)
 	return false;
 }
 
+/* Takes the names. */
+static void
+make_site(struct tls_context *c, const struct tls_pair_conf *conf, struct certificate *cert,
+    const char *where, struct tls_sink *sink)
+{
+	struct tls_site *site = add_site(c);
+
+	if (SSL_CTX_use_cert_and_key(site->ctx, cert->leaf, cert->key, cert->issuers, 1) != 1)
+		tls_sink_error(sink, where, "%.*s: not good enough: %s", STR_ARG(conf->cert),
+		    tls_reason());
+	site->names = cert->names;
+	site->n_names = cert->n_names;
+	cert->names = NULL;
+	cert->n_names = 0;
+}
+
+/* Takes the answer. */
+static void
+add_staple(struct tls_context *c, struct certificate *cert)
+{
+	struct tls_staple *s;
+
+	c->staples = realloc(c->staples, (c->n_staples + 1) * sizeof(*c->staples));
+	check(c->staples != NULL);
+	s = &c->staples[c->n_staples++];
+	check(X509_up_ref(cert->leaf) == 1);
+	s->leaf = cert->leaf;
+	s->ocsp = cert->ocsp;
+	s->len = cert->ocsp_len;
+	s->until = cert->ocsp_until;
+	cert->ocsp = NULL;
+}
+
 static void
 take_pair(struct tls_context *c, const struct tls_pair_conf *conf, size_t i, struct tls_sink *sink)
 {
 	struct certificate cert;
-	struct tls_site *site;
 	char where[64];
 
 	snprintf(where, sizeof(where), "certificates[%zu].", i);
 	if (certificate_load(&cert, conf, where, sink)) {
 		note_file(c, conf->cert, &cert);
-		if (!join_site(c, &cert)) {
-			site = add_site(c);
-			if (SSL_CTX_use_cert_and_key(site->ctx, cert.leaf, cert.key, cert.issuers,
-			    1) != 1) {
-				snprintf(where, sizeof(where), "certificates[%zu].cert", i);
-				tls_sink_error(sink, where, "%.*s: not good enough: %s",
-				    STR_ARG(conf->cert), tls_reason());
-			}
-			site->names = cert.names;
-			site->n_names = cert.n_names;
-			site->ocsp = cert.ocsp;
-			site->ocsp_len = cert.ocsp_len;
-			site->ocsp_until = cert.ocsp_until;
-			cert.names = NULL;
-			cert.n_names = 0;
-			cert.ocsp = NULL;
-		}
+		snprintf(where, sizeof(where), "certificates[%zu].cert", i);
+		if (!join_site(c, &cert))
+			make_site(c, conf, &cert, where, sink);
+		if (cert.ocsp != NULL)
+			add_staple(c, &cert);
 	}
 	certificate_free(&cert);
 }

@@ -221,21 +221,20 @@ def staple(w):
     return s_client(w, "-status")
 
 
+def ocsp_answer(leaf, der, index="V\t300101000000Z\t\t{number}\tunknown\t/CN=a.example\n"):
+    """An OCSP response about the leaf, made with the authority's own key."""
+    number = openssl("x509", "-in", leaf.leaf, "-noout", "-serial").strip().split("=")[1]
+    path = ca.dir / "index.txt"
+    with open(path, "w", encoding="ascii") as f:
+        f.write(index.format(number=number))
+    openssl("ocsp", "-index", path, "-CA", ca.cert, "-rsigner", ca.cert, "-rkey", ca.key, "-issuer", ca.cert,
+            "-cert", leaf.leaf, "-respout", der, "-ndays", "3", ok=False)
+
+
 def test_stapling():
     leaf = ca.issue("a.example")
     der = ca.dir / "ocsp.der"
-
-    def answer(index, *more, issuer=ca):
-        """An OCSP response about the leaf, made with the authority's own key."""
-        path = ca.dir / "index.txt"
-        with open(path, "w", encoding="ascii") as f:
-            f.write(index)
-        openssl("ocsp", "-index", path, "-CA", issuer.cert, "-rsigner", issuer.cert, "-rkey", issuer.key,
-                "-issuer", issuer.cert, "-cert", leaf.leaf, "-respout", der, *more, ok=False)
-    number = openssl("x509", "-in", leaf.leaf, "-noout", "-serial").strip().split("=")[1]
-    good, revoked = (f"V\t300101000000Z\t\t{number}\tunknown\t/CN=a.example\n",
-                     f"R\t300101000000Z\t200101000000Z\t{number}\tunknown\t/CN=a.example\n")
-    answer(good, "-ndays", "3")
+    ocsp_answer(leaf, der)
     tls = one(leaf.cert, leaf.key, f", ocsp: {der}")
     check(tls, code=0)
     with Weir(text_of(f"{{certificates: [{pair}, {{cert: {leaf.cert}, key: {leaf.key}, ocsp: {der}}}]}}")
@@ -243,10 +242,10 @@ def test_stapling():
         out = staple(w)
         assert "OCSP Response Status: successful" in out and "Cert Status: good" in out, out
         assert "OCSP response: no response sent" in s_client(w, "-status", name="b.example")
-        answer(revoked, "-ndays", "3")
+        ocsp_answer(leaf, der, "R\t300101000000Z\t200101000000Z\t{number}\tunknown\t/CN=a.example\n")
         assert "revoked" in w.reload(ok=False)
         assert "Cert Status: good" in staple(w)
-        answer(good, "-ndays", "3")
+        ocsp_answer(leaf, der)
         with open(der, "rb") as f:
             old = f.read()
         last = max(m.start() for m in re.finditer(rb"\x18\x0f20\d{12}Z", old)) + 2
@@ -255,11 +254,32 @@ def test_stapling():
         assert "too old" in w.reload()
         assert "OCSP response: no response sent" in staple(w)
     check(tls, ("certificates[0].ocsp: warning:", "too old"), code=0)
-    answer(f"V\t300101000000Z\t\t00\tunknown\t/CN=a.example\n", "-ndays", "3")
+    ocsp_answer(leaf, der, "V\t300101000000Z\t\t00\tunknown\t/CN=a.example\n")
     check(tls, "does not know the certificate")
     check(one(pair.cert, pair.key, f", ocsp: {der}"), "does not speak of this certificate")
     check(one(pair.cert, pair.key, f", ocsp: {pair.cert}"), "no OCSP answer")
     check(one(pair.cert, pair.key, ", ocsp: /nowhere"), "no such file")
+
+
+def test_stapled_is_what_speaks_of_the_certificate():
+    """Of two for one name, ECDSA and RSA, each has its own answer or none."""
+    ders = {}
+    pairs = {kind: ca.issue("two.example", kind=kind) for kind in ("ec", "rsa")}
+    for kind, p in pairs.items():
+        ders[kind] = ca.dir / f"{kind}.der"
+        ocsp_answer(p, ders[kind])
+    for has in (("ec", "rsa"), ("ec",), ("rsa",)):
+        entries = ", ".join(f"{{cert: {p.cert}, key: {p.key}{f', ocsp: {ders[k]}' if k in has else ''}}}"
+                            for k, p in pairs.items())
+        with Weir(text_of(f"{{certificates: [{entries}]}}")) as w:
+            for kind, p in pairs.items():
+                number = openssl("x509", "-in", p.leaf, "-noout", "-serial").strip().split("=")[1]
+                words = "ECDSA" if kind == "ec" else "RSA"
+                for args in (("-tls1_2", "-cipher", f"ECDHE-{words}-AES128-GCM-SHA256"),
+                             ("-tls1_3", "-sigalgs", "ECDSA+SHA256" if kind == "ec" else "RSA-PSS+SHA256")):
+                    out = s_client(w, "-status", *args, name="two.example")
+                    said = re.search(r"Serial Number: (\w+)\s+Cert Status: good", out)
+                    assert (said.group(1) if said else None) == (number if kind in has else None), (has, kind, args, out)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ enum rule {
 	TWO_CONTENT_LENGTHS, BAD_CONTENT_LENGTH, TWO_TRANSFER_ENCODINGS, TRANSFER_ENCODING_IN_1_0,
 	BAD_TRANSFER_ENCODING, NO_HOST, TWO_HOSTS, BAD_HOST, HOST_MISMATCH, BAD_EXPECT, BAD_CHUNK_SIZE,
 	BAD_CHUNK_END, CHUNK_EXTENSION_TOO_LONG, BAD_TRAILER, LLHTTP, INCOMPLETE_MESSAGE,
+	TLS_FROM_CLIENT, TLS_FROM_SERVER,
 };
 
 /* Texts go into JSON as they are: no quotes, no backslashes. */
@@ -86,6 +87,10 @@ static const struct {
 	[BAD_TRAILER] = { 400, "bad_trailer", "the trailers are too large or too many" },
 	[LLHTTP] = { 400, "llhttp", "a second parser does not read the head in the same way" },
 	[INCOMPLETE_MESSAGE] = { 400, "incomplete_message", "the connection ended within a message" },
+	[TLS_FROM_CLIENT] = { 400, "speaks_tls",
+	    "this looks like TLS, but the port speaks plain HTTP: use http:// in the address" },
+	[TLS_FROM_SERVER] = { 502, "speaks_tls",
+	    "this looks like TLS: write https:// before the address of the server" },
 };
 
 /* Returns false, for "return refuse(...)". */
@@ -386,6 +391,13 @@ begin_section(struct h1_parser *p)
 	p->has_underscore = false;
 }
 
+/* A head that begins as a record of TLS does, handshake or alert (RFC 8446 5.1). */
+static bool
+looks_like_tls(const struct h1_parser *p, struct str head)
+{
+	return !p->has_start && head.len > 0 && (head.p[0] == 22 || head.p[0] == 21);
+}
+
 /*
  * Checks what came since the last call.  Returns the length of the section with its empty line; 0
  * when that is not there yet, or something is wrong (then the parser is dead).
@@ -396,6 +408,10 @@ scan_section(struct h1_parser *p, struct str in)
 	struct str view = str_first(in, p->limits.max_head);
 	const char *lf;
 
+	if (looks_like_tls(p, view)) {
+		refuse(p, p->is_request ? TLS_FROM_CLIENT : TLS_FROM_SERVER);
+		return 0;
+	}
 	while (p->scanned < view.len &&
 	    (lf = memchr(view.p + p->scanned, '\n', view.len - p->scanned)) != NULL) {
 		size_t next = (size_t)(lf - view.p) + 1;

@@ -538,7 +538,8 @@ test_bad_lines(void **state)
 		ROW("GET /\0", "fail 400 control_byte\n"),
 		ROW("GET / HTTP/1.1\r\nX: a\0", "fail 400 control_byte\n"),
 		ROW("GET / HTTP/1.1\r\nX\x7f", "fail 400 control_byte\n"),
-		ROW("\x16\x03\x01", "fail 400 control_byte\n"),
+		ROW("\x16\x03\x01", "fail 400 speaks_tls\n"),
+		ROW("\r\n\x15\x03\x01", "fail 400 speaks_tls\n"),
 		/* The first wrong byte counts. */
 		ROW(G "X: \x01\n", "fail 400 control_byte\n"),
 		ROW(G "X: \n\x01", "fail 400 bare_lf\n"),
@@ -725,6 +726,7 @@ static void
 test_bad_responses(void **state)
 {
 	static const struct row rows[] = {
+		ROW("\x15\x03\x01\x00\x02", "fail 502 speaks_tls\n"),
 		ROW("HTTP/1.1 99 x\r\n", "fail 502 bad_status_line\n"),
 		ROW("HTTP/1.1 099 x\r\n", "fail 502 bad_status_line\n"),
 		ROW("HTTP/1.1 600 x\r\n", "fail 502 bad_status_line\n"),

@@ -139,7 +139,7 @@ HEADS = [
     ("another Expect", G + b"Expect: 200-ok\r\n\r\n", 417, "bad_expect"),
     ("two Expects", P + b"Content-Length: 1\r\nExpect: 100-continue\r\nExpect: x\r\n\r\n", 417, "bad_expect"),
     # --- bytes that are no HTTP
-    ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 60, 400, "control_byte"),
+    ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 60, 400, "speaks_tls"),
     ("noise", b"\x00\x01\x02\x03\r\n\r\n", 400, "control_byte"),
     ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n\r\n", 400, "bad_request_line"),
 ]

@@ -312,6 +312,25 @@ check_chain(struct certificate *c, struct str path, const char *where, struct tl
 	}
 }
 
+/* RFC 5280 4.2.2.1: who says where its issuer is to be fetched was issued by one that clients may not
+ * have; browsers fetch it, others fail.  An authority of one's own seldom says so. */
+static bool
+lacks_issuer(const struct certificate *c)
+{
+	AUTHORITY_INFO_ACCESS *all;
+	bool says = false;
+	int i;
+
+	if (sk_X509_num(c->issuers) > 0 || X509_self_signed(c->leaf, 0) == 1)
+		return false;
+	all = X509_get_ext_d2i(c->leaf, NID_info_access, NULL, NULL);
+	for (i = 0; i < sk_ACCESS_DESCRIPTION_num(all); i++)
+		says |= OBJ_obj2nid(sk_ACCESS_DESCRIPTION_value(all, i)->method) == NID_ad_ca_issuers;
+	AUTHORITY_INFO_ACCESS_free(all);
+	ERR_clear_error();
+	return says;
+}
+
 /* Which of the file's certificates the key belongs to, from 1; 0: none. */
 static int
 owner_of(const struct certificate *c)
@@ -465,6 +484,9 @@ certificate_load(struct certificate *c, const struct tls_pair_conf *conf, const 
 		    "has to come first, then its issuer, then the issuer's", STR_ARG(conf->cert), owner);
 	else
 		check_chain(c, conf->cert, at_cert, sink);
+	if (owner == 1 && lacks_issuer(c))
+		tls_sink_warn(sink, at_cert, "%.*s: its issuer is not in it, without which many clients "
+		    "do not believe it: append it, or name fullchain.pem", STR_ARG(conf->cert));
 	if (conf->ocsp.len > 0)
 		load_ocsp(c, conf->ocsp, at_ocsp, sink);
 	return sink->n_errors == errors;

@@ -309,6 +309,18 @@ join_site(struct tls_context *c, const struct certificate *cert)
 	return false;
 }
 
+/* Behind a site of the same names, which it could not join. */
+static bool
+is_hidden(const struct tls_context *c, const struct certificate *cert)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_sites; i++)
+		if (same_names(&c->sites[i], cert))
+			return true;
+	return false;
+}
+
 /* Takes the names. */
 static void
 make_site(struct tls_context *c, const struct tls_pair_conf *conf, struct certificate *cert,
@@ -352,8 +364,12 @@ take_pair(struct tls_context *c, const struct tls_pair_conf *conf, size_t i, str
 	if (certificate_load(&cert, conf, where, sink)) {
 		note_file(c, conf->cert, &cert);
 		snprintf(where, sizeof(where), "certificates[%zu].cert", i);
-		if (!join_site(c, &cert))
+		if (!join_site(c, &cert)) {
+			if (is_hidden(c, &cert))
+				tls_sink_warn(sink, where, "%.*s: is never shown, an earlier one has the "
+				    "same names and kind of key", STR_ARG(conf->cert));
 			make_site(c, conf, &cert, where, sink);
+		}
 		if (cert.ocsp != NULL)
 			add_staple(c, &cert);
 	}

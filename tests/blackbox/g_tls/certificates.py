@@ -103,6 +103,24 @@ def test_order_of_the_chain():
     check(one(write("backwards.pem", deep.leaf, ca.cert, middle.cert), deep.key), ("certificate 2", "did not issue"))
 
 
+def test_an_issuer_that_is_left_out():
+    """fullchain.pem is meant, cert.pem was named."""
+    fetched = "authorityInfoAccess=caIssuers;URI:http://ca.example/middle.cer"
+    deep = middle.issue("b.example", extensions=fetched)
+    check(one(deep.leaf, deep.key), ("certificates[0].cert: warning:", "its issuer is not in it", "fullchain"), code=0)
+    check(one(deep.cert, deep.key), code=0)
+    check(one(middle.issue("b.example", extensions="authorityInfoAccess=OCSP;URI:http://x").leaf, pair.key),
+          "does not belong")
+    own = ca.issue("b.example", extensions="authorityInfoAccess=OCSP;URI:http://ca.example")
+    check(one(own.cert, own.key), code=0)
+
+
+def test_two_of_a_kind():
+    twin = ca.issue("a.example")
+    check(f"{{certificates: [{pair}, {twin}]}}", ("certificates[1].cert: warning:", "never shown"), code=0)
+    check(f"{{certificates: [{pair}, {ca.issue('a.example', kind='rsa')}, {ca.issue('a.example', 'b.example')}]}}", code=0)
+
+
 def test_other_things():
     weak = ca.issue("a.example", kind="weak")
     check(one(weak.cert, weak.key), "not good enough")

@@ -28,10 +28,13 @@ struct upgrade {
 void upgrade_init(struct upgrade *, struct loop *, void (*on_ready)(void *),
     void (*on_fail)(void *, const char *), void *arg);
 void upgrade_fini(struct upgrade *);
-/* Starts argv (NULL at its end; argv[0] is looked for as the shell does) with the sockets; one of the
- * two events follows, within a minute.  False with *err when it cannot even be tried. */
-bool upgrade_start(struct upgrade *, struct loop *, const struct listener_registry *, char **argv,
-    struct err *);
+/* Starts argv (NULL at its end; argv[0] is looked for as the shell does) with the sockets and what is
+ * to be taken from the descriptor tickets, which is closed here (-1: nothing); one of the two events
+ * follows, within a minute.  False with *err when it cannot even be tried. */
+bool upgrade_start(struct upgrade *, struct loop *, const struct listener_registry *, int tickets,
+    char **argv, struct err *);
+/* In the new process: the descriptor of tickets, the caller's from here on; -1: none.  Once. */
+int upgrade_take_tickets(void);
 /* In the new process, once it accepts: the old one hears of it.  Nothing when there is none. */
 void upgrade_tell_ready(void);
 

@@ -22,6 +22,12 @@ struct tls_tickets;
  * Must outlive every context made with it. */
 struct tls_tickets *tls_tickets_new(void);
 void tls_tickets_free(struct tls_tickets *);
+/* The keys for the program that takes over: a descriptor of sealed memory, to be closed, which does
+ * not survive exec; -1 when there is none to be had. */
+int tls_tickets_give(const struct tls_tickets *);
+/* The other end: closes the descriptor.  False, and the keys are as they were, when that is not what
+ * tls_tickets_give made. */
+bool tls_tickets_take(struct tls_tickets *, int fd);
 
 /*
  * Reads every file that is named and checks it; what is wrong is told, all of it.  NULL when any of

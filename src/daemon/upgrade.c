@@ -18,10 +18,12 @@
 #include "net/listener.h"
 
 #define READY_VARIABLE	"WEIR_READY_FD"
+#define TICKETS_VARIABLE "WEIR_TICKETS_FD"
 
 enum {
 	FIRST = 3,			/* where handed-over descriptors begin: sd_listen_fds(3) */
 	SOCKETS_MAX = 256,
+	FDS_MAX = SOCKETS_MAX + 2,	/* and the pipe, and the tickets */
 	LIMIT = 60000			/* ms for the new one to read its configuration and be ready */
 };
 
@@ -93,7 +95,7 @@ arrange(int *fds, size_t n)
 
 	/* First out of the way of each other. */
 	for (i = 0; i < n; i++) {
-		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST + SOCKETS_MAX + 1);
+		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST + FDS_MAX);
 		if (fds[i] < 0)
 			return false;
 	}
@@ -112,18 +114,21 @@ set_number(const char *name, long long value)
 	setenv(name, text, 1);
 }
 
+/* The descriptors are sockets, then the pipe, then, where there are any, the tickets. */
 static void
-become_new(int *fds, size_t n_sockets, char **argv)
+become_new(int *fds, size_t n_sockets, bool has_tickets, char **argv)
 {
 	sigset_t none;
 
-	if (!arrange(fds, n_sockets + 1))
+	if (!arrange(fds, n_sockets + 1 + has_tickets))
 		_exit(127);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	set_number("LISTEN_PID", (long long)getpid());
 	set_number("LISTEN_FDS", (long long)n_sockets);
 	set_number(READY_VARIABLE, FIRST + (long long)n_sockets);
+	if (has_tickets)
+		set_number(TICKETS_VARIABLE, FIRST + (long long)n_sockets + 1);
 	notify_export();
 	execvp(argv[0], argv);
 	fprintf(stderr, "weir: cannot start %s: %s\n", argv[0], strerror(errno));
@@ -132,23 +137,34 @@ become_new(int *fds, size_t n_sockets, char **argv)
 
 /* --- in the parent ------------------------------------------------------------------------------- */
 
-bool
-upgrade_start(struct upgrade *u, struct loop *loop, const struct listener_registry *listeners,
+/* The child with the other end of the pipe; negative: there is none. */
+static pid_t
+start_child(const struct listener_registry *listeners, int pipe, int tickets, char **argv)
+{
+	int fds[FDS_MAX];
+	size_t n = listener_registry_sockets(listeners, fds, SOCKETS_MAX);
+	pid_t child;
+
+	fds[n] = pipe;
+	fds[n + 1] = tickets;
+	child = fork();
+	if (child == 0)
+		become_new(fds, n, tickets >= 0, argv);
+	return child;
+}
+
+static bool
+start(struct upgrade *u, struct loop *loop, const struct listener_registry *listeners, int tickets,
     char **argv, struct err *err)
 {
-	int fds[SOCKETS_MAX + 1], pipes[2];
-	size_t n;
+	int pipes[2];
 	pid_t child;
 
 	if (u->child != 0)
 		return err_set(err, "a new program is starting already (pid %d)", (int)u->child);
-	n = listener_registry_sockets(listeners, fds, SOCKETS_MAX);
 	if (pipe2(pipes, O_CLOEXEC) != 0)
 		return err_set(err, "cannot make a pipe: %s", strerror(errno));
-	fds[n] = pipes[1];
-	child = fork();
-	if (child == 0)
-		become_new(fds, n, argv);
+	child = start_child(listeners, pipes[1], tickets, argv);
 	close(pipes[1]);
 	if (child < 0) {
 		close(pipes[0]);
@@ -163,15 +179,44 @@ upgrade_start(struct upgrade *u, struct loop *loop, const struct listener_regist
 	return true;
 }
 
+bool
+upgrade_start(struct upgrade *u, struct loop *loop, const struct listener_registry *listeners,
+    int tickets, char **argv, struct err *err)
+{
+	bool ok = start(u, loop, listeners, tickets, argv, err);
+
+	if (tickets >= 0)
+		close(tickets);
+	return ok;
+}
+
+/* --- in the new process -------------------------------------------------------------------------- */
+
+/* The descriptor that the variable names, which is of no use twice; -1: none. */
+static int
+take_fd(const char *variable)
+{
+	const char *text = getenv(variable);
+	uint64_t fd;
+	bool ok = text != NULL && str_to_uint(str_of(text), 65536, &fd);
+
+	unsetenv(variable);
+	return ok ? (int)fd : -1;
+}
+
+int
+upgrade_take_tickets(void)
+{
+	return take_fd(TICKETS_VARIABLE);
+}
+
 void
 upgrade_tell_ready(void)
 {
-	const char *text = getenv(READY_VARIABLE);
-	uint64_t fd;
+	int fd = take_fd(READY_VARIABLE);
 
-	if (text != NULL && str_to_uint(str_of(text), 65536, &fd)) {
-		(void)!write((int)fd, "r", 1);
-		close((int)fd);
-	}
-	unsetenv(READY_VARIABLE);
+	if (fd < 0)
+		return;
+	(void)!write(fd, "r", 1);
+	close(fd);
 }

@@ -526,7 +526,8 @@ on_usr2(evutil_socket_t number, short what, void *arg)
 	clock_update();
 	if (wk->world.is_draining)
 		log_warn("upgrade: failed: stopping already");
-	else if (!upgrade_start(&wk->upgrade, wk->world.loop, &wk->world.listeners, wk->source->argv, &err))
+	else if (!upgrade_start(&wk->upgrade, wk->world.loop, &wk->world.listeners,
+	    tls_tickets_give(wk->world.tickets), wk->source->argv, &err))
 		log_error("upgrade: failed, nothing has changed: %s", err.text);
 	else
 		log_info("upgrade: process %d is starting", (int)wk->upgrade.child);
@@ -603,6 +604,7 @@ static void
 init(struct worker *wk, const struct source *source)
 {
 	struct world *w = &wk->world;
+	int tickets;
 	size_t i;
 
 	memset(wk, 0, sizeof(*wk));
@@ -623,6 +625,10 @@ init(struct worker *wk, const struct source *source)
 	greeter_init(&w->greeter, &w->env, on_greeted, w);
 	authority_init(&w->authority, w->loop);
 	w->tickets = tls_tickets_new();
+	tickets = upgrade_take_tickets();
+	if (tickets >= 0 && !tls_tickets_take(w->tickets, tickets))
+		log_warn("the session tickets of the program before cannot be read: clients make whole "
+		    "handshakes");
 	w->protocols = protocols();
 	deadline_init(&wk->flush, w->loop, on_flush, wk);
 	deadline_init(&wk->drain, w->loop, on_drain_over, wk);

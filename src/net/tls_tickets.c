@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The keys of session tickets (RFC 5077, RFC 8446 4.6.1), in memory only.
+ * The keys of session tickets (RFC 5077, RFC 8446 4.6.1), in memory only: also on their way to the
+ * program that takes over.
  *
  * The newest seals; the older ones still open what they sealed, and then go: what a stolen key could
  * open is bounded by hours.  Invariant: a ticket is opened as long as its session may live, since the
@@ -8,8 +9,12 @@
  */
 #include "net/tls_private.h"
 
+#include <sys/mman.h>
+
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
@@ -37,6 +42,16 @@ struct tls_tickets {
 	size_t n;
 	msec   made;			/* the newest */
 };
+
+/* What is handed over; another program may be another version, so it says what it is. */
+struct parcel {
+	char     magic[16];
+	uint64_t n;
+	msec     age;			/* of the newest; clocks need not agree */
+	struct ticket_key keys[N_KEYS];
+};
+static const char magic[16] = "weir tickets 1";
+enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
 static void
 add_key(struct tls_tickets *t)
@@ -76,6 +91,56 @@ tls_tickets_free(struct tls_tickets *t)
 	OPENSSL_cleanse(t, sizeof(*t));
 	free(t);
 }
+
+/* --- from one program to the next ------------------------------------------------------------------- */
+
+static bool
+fill(int fd, const struct tls_tickets *t)
+{
+	struct parcel p;
+	bool ok;
+
+	memset(&p, 0, sizeof(p));
+	memcpy(p.magic, magic, sizeof(magic));
+	p.n = t->n;
+	p.age = clock_now() - t->made;
+	memcpy(p.keys, t->keys, sizeof(p.keys));
+	ok = write(fd, &p, sizeof(p)) == (ssize_t)sizeof(p) && fcntl(fd, F_ADD_SEALS, SEALS) == 0;
+	OPENSSL_cleanse(&p, sizeof(p));
+	return ok;
+}
+
+int
+tls_tickets_give(const struct tls_tickets *t)
+{
+	int fd = memfd_create("weir tickets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || fill(fd, t))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+bool
+tls_tickets_take(struct tls_tickets *t, int fd)
+{
+	struct parcel p;
+	bool ok;
+
+	/* Sealed: nobody else changes it any more, and reading it does not wait. */
+	ok = fcntl(fd, F_GET_SEALS) == SEALS && pread(fd, &p, sizeof(p), 0) == (ssize_t)sizeof(p) &&
+	    memcmp(p.magic, magic, sizeof(magic)) == 0 && p.n >= 1 && p.n <= N_KEYS && p.age >= 0;
+	if (ok) {
+		memcpy(t->keys, p.keys, sizeof(t->keys));
+		t->n = p.n;
+		t->made = clock_now() - p.age;
+	}
+	OPENSSL_cleanse(&p, sizeof(p));
+	close(fd);
+	return ok;
+}
+
+/* --- sealing ------------------------------------------------------------------------------------------ */
 
 static bool
 set_mac(EVP_MAC_CTX *mac, struct ticket_key *k)

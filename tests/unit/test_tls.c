@@ -6,6 +6,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <sys/mman.h>
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -411,6 +413,65 @@ test_tickets_get_old(void **state)
 	resume = NULL;
 }
 
+/* A descriptor with these bytes, sealed or not. */
+static int
+parcel_of(const void *bytes, size_t n, int seals)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, n), n);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+static void
+test_tickets_for_the_next_program(void **state)
+{
+	enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+	struct tls_tickets *next = tls_tickets_new();
+	char bytes[4096] = "weir tickets 0", good[4096];
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	clock_set(200000 * HOUR_US, HOUR_US);
+	resume = tls_resume_new();
+	assert_false(visit());
+	server->tickets = next;
+	assert_false(visit());		/* its keys are its own */
+	assert_true(visit());
+	/* What is no parcel changes nothing. */
+	assert_false(tls_tickets_take(next, open("/dev/null", O_RDONLY)));
+	assert_false(tls_tickets_take(next, 4000));
+	assert_false(tls_tickets_take(next, parcel_of(bytes, sizeof(bytes), SEALS)));
+	fd = tls_tickets_give(tickets);
+	assert_true(fd >= 0);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(write(fd, "x", 1), -1);
+	n = pread(fd, good, sizeof(good), 0);
+	assert_true(n > 0);
+	close(fd);
+	assert_false(tls_tickets_take(next, parcel_of(good, (size_t)n, F_SEAL_SEAL)));
+	assert_false(tls_tickets_take(next, parcel_of(good, (size_t)n - 1, SEALS)));
+	assert_true(visit());
+	/* Theirs, as old as they are. */
+	server->tickets = tickets;
+	assert_false(visit());
+	clock_set(200003 * HOUR_US, HOUR_US);
+	fd = tls_tickets_give(tickets);
+	clock_set(7 * HOUR_US, 3 * HOUR_US);	/* another clock */
+	assert_true(tls_tickets_take(next, fd));
+	server->tickets = next;
+	assert_true(visit());
+	clock_set((7 + 17) * HOUR_US, HOUR_US);
+	assert_false(visit());
+	server->tickets = tickets;
+	tls_tickets_free(next);
+	tls_resume_unref(resume);
+	resume = NULL;
+}
+
 int
 main(void)
 {
@@ -423,6 +484,7 @@ main(void)
 		cmocka_unit_test(test_what_is_no_tls),
 		cmocka_unit_test(test_chatter),
 		cmocka_unit_test(test_tickets_get_old),
+		cmocka_unit_test(test_tickets_for_the_next_program),
 	};
 
 	return cmocka_run_group_tests_name("tls", tests, set_up, tear_down);

@@ -23,6 +23,7 @@
 #include "base/arena.h"
 #include "base/mdoc.h"
 #include "base/suggest.h"
+#include "base/text.h"
 
 enum {
 	FLUSH_AT = 32 * 1024,		/* bytes that make a write worth while */
@@ -57,8 +58,7 @@ struct access_log {
 	int         fd;			/* -1: off */
 	bool        owns_fd;
 	bool        may_block;		/* a pipe, a terminal, a socket */
-	char       *buf;
-	size_t      len, cap;
+	struct text out;		/* lines that wait */
 	uint64_t    dropped;
 };
 
@@ -388,115 +388,41 @@ access_log_conf_equal(const struct access_log_conf *a, const struct access_log_c
 
 /* --- lines --------------------------------------------------------------------------------------------- */
 
-/* Room for n more bytes; a line is bounded by the limits on heads. */
-static void
-reserve(struct access_log *l, size_t n)
-{
-	if (l->cap - l->len >= n)
-		return;
-	while (l->cap - l->len < n)
-		l->cap = l->cap > 0 ? l->cap * 2 : 2 * FLUSH_AT;
-	l->buf = realloc(l->buf, l->cap);
-	check(l->buf != NULL);
-}
-
 static void
 put(struct access_log *l, const char *p, size_t n)
 {
-	reserve(l, n);
-	memcpy(l->buf + l->len, p, n);
-	l->len += n;
+	text_add(&l->out, str_make(p, n));
 }
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629 4), 0 when it is none. */
-static size_t
-utf8_length(const unsigned char *p, size_t n)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	size_t len, i;
-
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (len > n)
-		return 0;
-	if (p[0] == 0xe0)
-		low = 0xa0;
-	else if (p[0] == 0xed)
-		high = 0x9f;
-	else if (p[0] == 0xf0)
-		low = 0x90;
-	else if (p[0] == 0xf4)
-		high = 0x8f;
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (i = 2; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
-/* A backslash, the letter, then v in n digits of the base of 16. */
+/* A backslash, x, then c in two digits of the base of 16. */
 static char *
-put_escape(char *out, char letter, unsigned v, unsigned n, const char *digits)
+put_escape(char *out, unsigned char c)
 {
+	static const char digits[] = "0123456789ABCDEF";
+
 	*out++ = '\\';
-	*out++ = letter;
-	while (n-- > 0)
-		*out++ = digits[v >> (4 * n) & 15];
+	*out++ = 'x';
+	*out++ = digits[c >> 4];
+	*out++ = digits[c & 15];
 	return out;
-}
-
-/* RFC 8259 7; bytes that are no UTF-8 become U+FFFD. */
-static void
-put_json_text(struct access_log *l, struct str s)
-{
-	const unsigned char *p = (const unsigned char *)s.p;
-	size_t i, len;
-	char *out;
-
-	reserve(l, s.len * 6 + 2);
-	out = l->buf + l->len;
-	*out++ = '"';
-	for (i = 0; i < s.len; i++) {
-		unsigned char c = p[i];
-
-		if (c == '"' || c == '\\') {
-			*out++ = '\\';
-			*out++ = (char)c;
-		} else if (c >= 0x20 && c < 0x7f)
-			*out++ = (char)c;
-		else if (c < 0x80)
-			out = put_escape(out, 'u', c, 4, "0123456789abcdef");
-		else if ((len = utf8_length(p + i, s.len - i)) > 0) {
-			memcpy(out, p + i, len);
-			out += len;
-			i += len - 1;
-		} else
-			out = put_escape(out, 'u', 0xfffd, 4, "0123456789abcdef");
-	}
-	*out++ = '"';
-	l->len = (size_t)(out - l->buf);
 }
 
 /* nginx's way: what could end a quoted field or a line is \xHH. */
 static void
 put_plain_text(struct access_log *l, struct str s)
 {
+	char *start = text_room(&l->out, s.len * 4), *out = start;
 	size_t i;
-	char *out;
 
-	reserve(l, s.len * 4);
-	out = l->buf + l->len;
 	for (i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c < 0x20 || c == '"' || c == '\\' || c >= 0x7f)
-			out = put_escape(out, 'x', c, 2, "0123456789ABCDEF");
+			out = put_escape(out, c);
 		else
 			*out++ = (char)c;
 	}
-	l->len = (size_t)(out - l->buf);
+	text_took(&l->out, (size_t)(out - start));
 }
 
 static void
@@ -523,7 +449,7 @@ put_json(struct access_log *l, const struct record *r)
 		else if (v.kind == VALUE_BARE)
 			put(l, v.text.p, v.text.len);
 		else
-			put_json_text(l, v.text);
+			text_add_json(&l->out, v.text);
 	}
 	put(l, "}", 1);
 }
@@ -554,7 +480,7 @@ access_log_write(struct access_log *l, const struct record *r)
 {
 	if (l->fd < 0)
 		return;
-	if (l->len > KEEP_MAX) {
+	if (l->out.len > KEEP_MAX) {
 		l->dropped++;
 		return;
 	}
@@ -563,14 +489,14 @@ access_log_write(struct access_log *l, const struct record *r)
 	else
 		put_parts(l, r);
 	put(l, "\n", 1);
-	if (l->len >= FLUSH_AT && !l->may_block)
+	if (l->out.len >= FLUSH_AT && !l->may_block)
 		access_log_flush(l);
 }
 
 bool
 access_log_is_dirty(const struct access_log *l)
 {
-	return l->len > 0;
+	return l->out.len > 0;
 }
 
 /* --- the way out --------------------------------------------------------------------------------------- */
@@ -582,10 +508,10 @@ piece(const struct access_log *l)
 	struct pollfd p = { l->fd, POLLOUT, 0 };
 
 	if (!l->may_block)
-		return l->len;
+		return l->out.len;
 	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
 		return 0;
-	return l->len < PIPE_BUF ? l->len : PIPE_BUF;
+	return l->out.len < PIPE_BUF ? l->out.len : PIPE_BUF;
 }
 
 void
@@ -594,8 +520,8 @@ access_log_flush(struct access_log *l)
 	size_t done = 0, n;
 	ssize_t wrote;
 
-	while (l->len > 0 && (n = piece(l)) > 0) {
-		wrote = write(l->fd, l->buf + done, n);
+	while (l->out.len > 0 && (n = piece(l)) > 0) {
+		wrote = write(l->fd, l->out.p + done, n);
 		if (wrote < 0 && errno == EINTR)
 			continue;
 		if (wrote < 0 && errno == EAGAIN)
@@ -603,15 +529,15 @@ access_log_flush(struct access_log *l)
 		if (wrote < 0) {
 			/* A full disk, a reader that is gone: these lines are lost, the next may not be. */
 			log_warn("access log %s: %s", l->path, strerror(errno));
-			l->len = 0;
+			l->out.len = 0;
 			break;
 		}
 		done += (size_t)wrote;
-		l->len -= (size_t)wrote;
+		l->out.len -= (size_t)wrote;
 	}
-	if (l->len > 0 && done > 0)
-		memmove(l->buf, l->buf + done, l->len);
-	if (l->dropped > 0 && l->len <= KEEP_MAX / 2) {
+	if (l->out.len > 0 && done > 0)
+		memmove(l->out.p, l->out.p + done, l->out.len);
+	if (l->dropped > 0 && l->out.len <= KEEP_MAX / 2) {
 		log_warn("access log %s: nobody read it in time, %llu lines were dropped", l->path,
 		    (unsigned long long)l->dropped);
 		l->dropped = 0;
@@ -678,7 +604,7 @@ access_log_close(struct access_log *l)
 	access_log_flush(l);
 	if (l->owns_fd && l->fd >= 0)
 		close(l->fd);
-	free(l->buf);
+	text_fini(&l->out);
 	free(l->format);
 	free(l->path);
 	free(l);

@@ -197,7 +197,7 @@ SBINDIR	= $(PREFIX)/sbin
 MANDIR	= $(PREFIX)/share/man
 UNITDIR	= $(PREFIX)/lib/systemd/system
 CONFDIR	?= /etc/weir
-VERSION	= $(shell sed -n 's/^\#define WEIR_VERSION[^"]*"\(.*\)"/\1/p' src/daemon/main.c)
+VERSION	= $(shell sed -n 's/^\#define WEIR_VERSION[^"]*"\(.*\)"/\1/p' include/daemon/version.h)
 
 install: need-build	## into DESTDIR and PREFIX; a configuration that is there stays
 	@$(MAKE) --no-print-directory build

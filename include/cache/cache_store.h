@@ -37,7 +37,23 @@ struct cache_notice {
 };
 TAILQ_HEAD(cache_notice_list, cache_notice);
 
+/* What came of a request on a route with a cache. */
+enum cache_result {
+	CACHE_RESULT_HIT,
+	CACHE_RESULT_STALE,		/* an expired answer was served */
+	CACHE_RESULT_COLLAPSED,		/* it followed another's fetch */
+	CACHE_RESULT_REVALIDATED,	/* a 304 came, the stored answer was served */
+	CACHE_RESULT_MISS,		/* fetched and stored */
+	CACHE_RESULT_PASS,		/* fetched, not storable */
+	CACHE_RESULT_BYPASS,		/* the cache was not asked */
+	CACHE_RESULT_REFRESH,		/* nobody's request: the cache's own */
+	CACHE_RESULTS
+};
+/* The word of logs and metrics. */
+const char *cache_result_name(enum cache_result);
+
 struct cache_stats {
+	uint64_t results[CACHE_RESULTS];/* of exchanges that are over */
 	uint64_t hits, misses, stored, evicted, expired, collapsed, uncacheable, no_memory, too_large;
 };
 

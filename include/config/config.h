@@ -259,6 +259,8 @@ struct config {
 	struct route_conf     *routes;          size_t n_routes;
 	struct client_conf     client;
 	struct access_log_conf access_log;
+	/* Where our own pages are: /metrics, /status, /healthz. */
+	struct { struct listen_conf *listen; size_t n_listen; } admin;
 	struct str             user, group;	/* whom to become; empty: stay */
 	msec                   drain_timeout;
 };

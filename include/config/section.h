@@ -15,6 +15,12 @@ extern const struct row listen_element, tls_server_rows[], tls_client_rows[];
 /* After the walk: PROXY headers are taken only from peers that are named. */
 void section_listen_finish(struct reading *, const struct node *root);
 
+/* section_admin.c */
+extern const struct type type_admin;
+extern const struct row admin_rows[];
+/* After the walk: who comes for our own pages cannot come where clients do. */
+void section_admin_finish(struct reading *, const struct node *root);
+
 /* section_upstream.c, section_health.c */
 extern const struct type type_upstreams, type_check;
 extern const struct row upstream_rows[], check_rows[];

@@ -20,8 +20,9 @@ extern const struct type type_msec, type_size, type_number, type_weight, type_bo
 extern const struct type type_switch, type_enum, type_status;
 /* Texts, into struct str: any; one that may stand in a line; and of a special form. */
 extern const struct type type_text, type_plain, type_method, type_host;
-/* Into struct template, struct address, struct network. */
-extern const struct type type_template, type_listen, type_network;
+/* Into struct template, struct address (a port alone: of every interface, or of loopback), struct
+ * network. */
+extern const struct type type_template, type_listen, type_listen_local, type_network;
 /* Lists, into struct array, of row->element; a single value is a list of one. */
 extern const struct type type_list;
 /* Mappings by row->rows, at row->offset: one below a key, one that is an element. */

@@ -77,6 +77,7 @@ struct front_env {
 struct arrival {
 	uint16_t local_port;		/* 0: a unix socket */
 	bool     is_tls;		/* of a listener that speaks TLS */
+	bool     is_own;		/* for our own pages, not for what is proxied */
 	bool     is_misplaced;		/* of such a one, but it speaks plain HTTP: to be told so */
 	struct ip local;		/* the address it came to, where somebody asks for it */
 };
@@ -91,6 +92,7 @@ struct front_stream {
 	struct ip   local;		/* its arrival's */
 	uint16_t    local_port;
 	bool        is_tls;
+	bool        is_own;		/* its arrival's */
 	struct str  subject;		/* of the client's certificate; empty: none was shown */
 	struct str  subject_field;	/* the field it goes to; both live as long as the connection */
 };

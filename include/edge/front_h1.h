@@ -26,6 +26,8 @@ void front_h1_open(struct front_env *, struct front_h1_list *, struct conn *, co
 void front_h1_drain(struct front_h1_list *);
 /* Closes all at once; none may have an exchange. */
 void front_h1_close_all(struct front_h1_list *);
+/* Connections of clients, and of who came for our own pages. */
 size_t front_h1_count(void);
+size_t front_h1_count_own(void);
 
 #endif

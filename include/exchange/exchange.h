@@ -26,6 +26,7 @@ struct evbuffer;
 struct generation;
 struct message;
 struct origin;
+struct page_row;
 struct route_conf;
 struct upstream_conf;
 struct world;
@@ -66,6 +67,7 @@ struct exchange {
 	char last_byte;			/* of these, as far as they came */
 	bool is_refreshed;		/* a 304 came: the stored answer is served when it is over */
 	bool is_background;		/* nobody asked: a refresh for the cache */
+	bool is_own;			/* asks for our own pages: in no log and no count */
 	unsigned tries;
 	enum end end;			/* why the last attempt, or all of it, ended */
 	enum end abandoned;		/* the client left but the answer is still fetched; END_OK: not */
@@ -75,6 +77,7 @@ struct exchange {
 	struct generation *gen;		/* counted: its rules never change */
 	const struct route_conf    *route;
 	const struct upstream_conf *upstream;	/* of the route, or NULL */
+	const struct page_row *page;	/* one of our own, that is asked for; else NULL */
 	struct front_stream *front;	/* NULL once the client is gone */
 	struct origin  *origin;		/* at most one attempt at a time */
 	struct attempt  attempt;
@@ -121,6 +124,15 @@ void exchange_end(struct exchange *, enum end why);
 void exchange_touch(struct exchange *);
 /* A hold changed: the limits that apply may be others. */
 void exchange_arm(struct exchange *);
+/* The name of a step, for people and metrics. */
+const char *exchange_step_name(enum step);
+/* How many are in each step, and when the first of those began (monotonic us; 0: none); without those
+ * that ask for our own pages. */
+struct step_count {
+	size_t  n;
+	int64_t since_us;
+};
+void exchange_count_steps(const struct world *, struct step_count counts[STEP_DONE]);
 /* Whether why is a time limit of a server's. */
 bool exchange_is_timeout(enum end why);
 /* The client is let go in mid-answer; what others follow is fetched on. */

@@ -15,6 +15,7 @@
 #include "net/listener.h"
 #include "policy/limit.h"
 #include "net/loop.h"
+#include "ops/metrics.h"
 #include "upstream/backend.h"
 #include "upstream/line.h"
 
@@ -23,6 +24,7 @@ struct arena;
 struct exchange;
 struct generation;
 struct loop;
+struct site;
 struct tls_tickets;
 
 TAILQ_HEAD(exchange_list, exchange);
@@ -44,6 +46,8 @@ struct world {
 	size_t                   n_refreshes;	/* of these, the cache's own */
 	struct authority         authority;
 	struct access_log       *access_log;
+	struct metrics           metrics;
+	const struct site       *site;		/* our own pages, for who comes for those */
 	struct front_env         env;
 	struct greeter           greeter;	/* clients that are not at a front yet */
 	struct front_h1_list     fronts;

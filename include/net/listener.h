@@ -30,12 +30,13 @@ struct listener_registry {
 	listener_accept *on_accept;
 	void            *arg;
 	bool             is_paused;	/* max_connections reached */
+	uint64_t         n_pauses, n_starved;	/* how often that was, and that descriptors were out */
 	bool             is_handed_over;/* another process listens on the same sockets: paths stay */
 };
 
 void listener_registry_init(struct listener_registry *, struct loop *, listener_accept *, void *arg);
 void listener_registry_fini(struct listener_registry *);
-/* Stops (resumes) accepting on all of them; what waits in the kernel's queue stays there. */
+/* Stops (resumes) accepting on all of them but the exempt; what waits in the kernel's queue stays there. */
 void listener_registry_pause(struct listener_registry *, bool);
 /* The descriptors of all of them, at most max; they stay the listeners'. */
 size_t listener_registry_sockets(const struct listener_registry *, int *fds, size_t max);
@@ -49,6 +50,10 @@ void listener_unref(struct listener *);
 /* What the current configuration says of it; NULL before any has. */
 void listener_bind_to(struct listener *, const void *binding);
 const void *listener_binding(const struct listener *);
+/* It accepts also while the others are paused. */
+void listener_exempt(struct listener *, bool);
+/* What it accepted since it was opened. */
+uint64_t listener_accepted(const struct listener *);
 uint16_t listener_port(const struct listener *);
 bool listener_is_unix(const struct listener *);
 

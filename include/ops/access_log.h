@@ -44,6 +44,8 @@ void access_log_close(struct access_log *);
 void access_log_write(struct access_log *, const struct record *);
 /* To the kernel, as much as it takes without blocking; called by a timer and at the end. */
 void access_log_flush(struct access_log *);
+/* Lines that nobody read in time, since it was opened. */
+uint64_t access_log_lost(const struct access_log *);
 /* True when lines wait to be flushed. */
 bool access_log_is_dirty(const struct access_log *);
 /* The file becomes that user's, who will have to open it again; not stdout and its like. */

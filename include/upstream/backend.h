@@ -20,6 +20,8 @@
 
 #define BACKEND_MAX_FAILS 64
 
+enum { BACKEND_NOTE = 96 };		/* bytes of what is told of a failure */
+
 enum backend_health { BACKEND_UP, BACKEND_EJECTED, BACKEND_TRIAL };
 /* What its health check says. */
 enum backend_check {
@@ -70,6 +72,7 @@ struct backend {
 	/* passive health */
 	msec           fails[BACKEND_MAX_FAILS];	/* times of the last failures, a ring */
 	unsigned       fails_at, n_fails;
+	char           last_failure[BACKEND_NOTE];	/* for people; empty: none yet */
 	msec           ejected_until;	/* 0: not ejected */
 	bool           on_trial;	/* one exchange is testing it after its ejection */
 	struct deadline ejection;	/* its end, for who waits for it */
@@ -77,6 +80,7 @@ struct backend {
 	msec           heard_at;	/* when a byte of an answer last came from it, to anybody */
 	/* active health */
 	enum backend_check check;
+	char           finding[BACKEND_NOTE];	/* of its check, while that does not pass */
 	struct checker *checker;	/* own memory of health.c; NULL: nobody asks it */
 	void          (*end_checker)(struct backend *);
 	bool           is_claimed, is_known;	/* of health_follow */
@@ -145,6 +149,10 @@ void backend_stalled(struct backend *, msec now, msec silent, unsigned max_fails
 /* Its health check says something else now; an ejection from before it went down is forgotten when it
  * comes back. */
 void backend_checked(struct backend *, enum backend_check);
+/* What a check that did not pass found, for people. */
+void backend_found(struct backend *, const char *why);
+/* What it is now, in a word for people: up, ejected, trial, starting, check_failed, unresolved. */
+const char *backend_state_name(const struct backend *, msec now);
 
 /* --- idle connections ------------------------------------------------------------------------ */
 /* Takes the connection over.  Closed at once when limit connections are idle already; closed when it

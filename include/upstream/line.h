@@ -19,6 +19,7 @@
 #include "base/table.h"
 #include "base/wait.h"
 #include "net/loop.h"
+#include "upstream/server_meter.h"
 
 struct attempt;
 struct pick;
@@ -40,8 +41,9 @@ struct line {
 	struct wait_line waiting;
 	bool             is_due;	/* something changed: somebody may be served */
 	int64_t          mean_us;	/* an attempt takes that long, lately; 0: none has ended yet */
-	TAILQ_HEAD(, pool) pools;	/* of living generations, the oldest first */
+	TAILQ_HEAD(pool_list, pool) pools;	/* of living generations, the oldest first */
 	struct line_stats stats;
+	struct server_meter_list meters;/* of the servers of its pools */
 	TAILQ_ENTRY(line) entry;	/* in the registry's busy ones */
 };
 

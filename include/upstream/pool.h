@@ -19,6 +19,7 @@ struct err;
 struct tls_context;
 struct line;
 struct line_registry;
+struct server_meter;
 
 #define POOL_MAX_SERVERS 64		/* a bit each in pick.tried */
 
@@ -39,6 +40,7 @@ struct member {
 	uint64_t                  seed;		/* hash of the identity, for rendezvous */
 	unsigned                  limit;	/* max_inflight of the newest configuration; 0: none */
 	unsigned                  inflight;	/* exchanges of this pool; slots of the backend under a limit */
+	struct server_meter      *meter;	/* counted */
 	struct backend_watch      watch;
 };
 
@@ -110,10 +112,10 @@ bool pool_has_room(const struct pool *, msec now);
 bool pool_has_other(const struct pool *, const struct pick *);
 /* The weight of a server that has been back for so long: a tenth at first, all of it after slow_start. */
 uint64_t pool_ramp(uint64_t full, msec since, msec slow_start);
-/* The good head of an answer; a failure with its log word.  Each counts once: an answer that began
- * well and was cut is both. */
+/* The good head of an answer; a failure, its reason (END_OK: the status of its answer) and what the log
+ * says of it.  Each counts once: an answer that began well and was cut is both. */
 void attempt_success(struct attempt *, msec now);
-void attempt_failure(struct attempt *, msec now, const char *why);
+void attempt_failure(struct attempt *, msec now, enum end reason, const char *why);
 /* The server has been silent for so long, to this attempt and all others: that is its failure. */
 void attempt_stalled(struct attempt *, msec now, msec silent);
 /* The attempt is over: in-flight counts fall, the trial (if not judged) is free for the next. */

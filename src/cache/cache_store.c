@@ -551,6 +551,23 @@ cache_store_entries(const struct cache_store *s)
 	return s->n_entries;
 }
 
+const char *
+cache_result_name(enum cache_result result)
+{
+	static const char *const names[CACHE_RESULTS] = {
+		[CACHE_RESULT_HIT] = "hit",
+		[CACHE_RESULT_STALE] = "stale",
+		[CACHE_RESULT_COLLAPSED] = "collapsed",
+		[CACHE_RESULT_REVALIDATED] = "revalidated",
+		[CACHE_RESULT_MISS] = "miss",
+		[CACHE_RESULT_PASS] = "pass",
+		[CACHE_RESULT_BYPASS] = "bypass",
+		[CACHE_RESULT_REFRESH] = "refresh",
+	};
+
+	return names[result];
+}
+
 struct cache_stats *
 cache_store_stats(struct cache_store *s)
 {

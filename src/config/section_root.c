@@ -139,6 +139,8 @@ static const struct row root_rows[] = {
 	{ "client", &type_section, CONF(client), "{}", .rows = client_rows, .help = "limits of clients" },
 	{ "access_log", &type_log, CONF(access_log), "{}", .rows = log_rows,
 	  .help = "one line for each request" },
+	{ "admin", &type_admin, CONF(admin), "{}", .rows = admin_rows,
+	  .help = "what weir says of itself: /metrics for Prometheus, /status, /healthz" },
 	{ "user", &type_account, CONF(user), "\"\"", ACCOUNT_USER,
 	  .help = "whom to become once sockets, certificates and logs are open; needs root to start" },
 	{ "group", &type_account, CONF(group), "\"\"", ACCOUNT_GROUP,
@@ -183,6 +185,7 @@ section_finish(struct reading *r, const struct node *root)
 	size_t i;
 
 	section_listen_finish(r, root);
+	section_admin_finish(r, root);
 	for (i = 0; i < r->config->n_upstreams; i++) {
 		struct upstream_conf *up = &r->config->upstreams[i];
 

@@ -435,15 +435,26 @@ take_address(struct reading *r, const struct node *n, const char *default_host, 
 	    complain(r, n, "\"%.*s\" is no address, %s", STR_ARG(n->text), why);
 }
 
+/* A port alone is one of default_host. */
 static bool
-parse_listen(struct reading *r, const struct row *row, const struct node *n, void *base)
+take_listen(struct reading *r, const struct node *n, const char *default_host, struct address *at)
 {
-	struct address *at = AT(base, row);
-
-	if (!take_address(r, n, "0.0.0.0", at))
+	if (!take_address(r, n, default_host, at))
 		return false;
 	return !at->is_name || complain(r, n, "\"%.*s\" is a name, write the address to listen on",
 	    STR_ARG(n->text));
+}
+
+static bool
+parse_listen(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return take_listen(r, n, "0.0.0.0", AT(base, row));
+}
+
+static bool
+parse_listen_local(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return take_listen(r, n, "127.0.0.1", AT(base, row));
 }
 
 void
@@ -555,6 +566,7 @@ const struct type type_method = { .parse = parse_method, .print = type_print_tex
 const struct type type_host = { .parse = parse_host, .print = type_print_text };
 const struct type type_template = { .parse = parse_template, .print = print_template_row };
 const struct type type_listen = { .parse = parse_listen, .print = type_print_address };
+const struct type type_listen_local = { .parse = parse_listen_local, .print = type_print_address };
 const struct type type_network = { .parse = parse_network, .print = print_network };
 const struct type type_list = { .parse = type_parse_list, .print = type_print_list };
 const struct type type_section = { .parse = type_parse_section, .print = type_print_section };

@@ -12,11 +12,11 @@
 
 #include "config/config.h"
 #include "daemon/tables.h"
+#include "daemon/version.h"
 #include "daemon/notify.h"
 #include "daemon/worker.h"
 #include "net/inherit.h"
 
-#define WEIR_VERSION	"0.2"
 #define DEFAULT_FILE	"/etc/weir/weir.yaml"
 
 enum { EXIT_OK = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2 };

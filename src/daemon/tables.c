@@ -8,6 +8,7 @@
 #include "base/mdoc.h"
 #include "config/config.h"
 #include "ops/access_log.h"
+#include "ops/metrics.h"
 
 static void
 print_ends(FILE *out)
@@ -28,6 +29,7 @@ static const struct {
 	{ "variables", config_print_variables },
 	{ "fields", access_log_print_fields },
 	{ "ends", print_ends },
+	{ "metrics", metrics_print_families },
 };
 
 bool

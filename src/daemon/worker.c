@@ -9,7 +9,6 @@
 
 #include <sys/resource.h>
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +25,10 @@
 #include "config/config.h"
 #include "edge/front_h1.h"
 #include "edge/greet.h"
+#include "daemon/admin.h"
 #include "daemon/notify.h"
 #include "daemon/privilege.h"
+#include "daemon/process.h"
 #include "daemon/service.h"
 #include "daemon/upgrade.h"
 #include "exchange/cached.h"
@@ -56,7 +57,8 @@ enum {
 	TICK = 5000,			/* ms between two looks at what the caches need no more */
 	LAST_WORDS = 1000,		/* ms for answers under way when the drain is over */
 	DAY_SECONDS = 24 * 3600,
-	OWN_FILES = 64			/* descriptors that are no client's: listeners, logs, idle */
+	OWN_FILES = 128,		/* descriptors that are no client's: listeners, logs, idle */
+	WATCHERS_MAX = 32		/* connections to our own pages */
 };
 
 struct signal_row {
@@ -88,6 +90,7 @@ struct worker {
 	size_t n_files;			/* descriptors we were given */
 	struct service service;
 	struct upgrade upgrade;
+	struct admin admin;
 	struct lookup *lookup;		/* a reload waits for the names in next */
 	struct config *next;
 	bool hup_again;			/* since it began */
@@ -195,12 +198,17 @@ on_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t len, const s
 	struct arrival arrival = { .local_port = listener_is_unix(l) ? 0 : listener_port(l) };
 	struct conn *c;
 
-	/* A listener of a generation that came to nothing. */
-	if (binding == NULL) {
+	/* A listener of a generation that came to nothing, or too many who watch. */
+	if (binding == NULL || (binding->is_own && front_h1_count_own() >= WATCHERS_MAX)) {
 		close(fd);
 		return;
 	}
 	c = conn_accept(w->loop, fd, peer, len);
+	arrival.is_own = binding->is_own;
+	if (binding->is_own) {
+		open_h1(w, c, &arrival);
+		return;
+	}
 	arrival.is_tls = binding->tls != NULL;
 	if (w->current->config->sends_proxy_headers)
 		conn_local(c, &arrival.local);
@@ -324,9 +332,10 @@ bind_source(struct worker *wk, struct config *conf)
 }
 
 static void
-log_certificate(void *arg, const struct tls_certificate *t)
+log_certificate(void *arg, const struct shown_by *by, const struct tls_certificate *t)
 {
 	(void)arg;
+	(void)by;
 	log_info("certificate %.*s for %.*s: %lld days left", STR_ARG(t->file), STR_ARG(t->name),
 	    (long long)((t->not_after - clock_wall_us() / 1000000) / DAY_SECONDS));
 }
@@ -336,6 +345,7 @@ log_certificate(void *arg, const struct tls_certificate *t)
 static void
 say_failed(struct worker *wk)
 {
+	admin_reloaded(&wk->admin, false);
 	log_error("reload: failed, nothing has changed");
 	service_reloaded(&wk->service, "see the log");
 }
@@ -353,6 +363,7 @@ adopt(struct worker *wk, struct config *conf)
 		return;
 	}
 	generation_adopt(&wk->world, g);
+	admin_reloaded(&wk->admin, true);
 	generation_certificates(g, log_certificate, NULL);
 	service_reloaded(&wk->service, NULL);
 	log_info("reload: ok, generation %llu", (unsigned long long)g->id);
@@ -486,7 +497,8 @@ start_drain(struct worker *wk)
 
 	/* Before the listeners close: those in the kernel's line come in and are told to close. */
 	w->is_draining = w->env.is_draining = true;
-	generation_retire(w->current);
+	/* Who watches is told that it stops, unless there is another already to ask. */
+	generation_retire(w->current, !w->listeners.is_handed_over);
 	greet_drain(&w->greeter);
 	front_h1_drain(&w->fronts);
 	deadline_arm(&wk->drain, limit > 0 ? limit : 1);
@@ -585,21 +597,6 @@ fini_modules(void)
 	wait_module_fini();
 }
 
-/* Open descriptors of this process and one for the asking; 0 where nobody tells. */
-static size_t
-count_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	if (dir == NULL)
-		return 0;
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static void
 init(struct worker *wk, const struct source *source)
 {
@@ -609,7 +606,7 @@ init(struct worker *wk, const struct source *source)
 
 	memset(wk, 0, sizeof(*wk));
 	wk->source = source;
-	wk->n_files = count_files();
+	wk->n_files = process_files();
 	w->loop = loop_new();
 	w->scratch = arena_new(SCRATCH);
 	TAILQ_INIT(&w->live);
@@ -643,6 +640,8 @@ init(struct worker *wk, const struct source *source)
 		event_add(wk->signals[i], NULL);
 	}
 	loop_set_chore(w->loop, on_chore, wk);
+	metrics_init(&w->metrics);
+	admin_init(&wk->admin, w);
 	service_init(&wk->service, w);
 	upgrade_init(&wk->upgrade, w->loop, on_upgraded, on_upgrade_failed, wk);
 }
@@ -671,6 +670,10 @@ fini(struct worker *wk)
 	size_t n_files;
 
 	give_up_lookup(wk);
+	/* Those who watch are there to the end. */
+	if (w->current != NULL)
+		generation_retire(w->current, false);
+	end_all(wk);
 	exchange_reap(w);
 	authority_fini(&w->authority);
 	if (w->current != NULL)
@@ -702,8 +705,9 @@ fini(struct worker *wk)
 	}
 	loop_free(w->loop);
 	tls_tickets_free(w->tickets);
+	metrics_fini(&w->metrics);
 	arena_free(w->scratch);
-	n_files = count_files();
+	n_files = process_files();
 	/* The resolver's own are closed when it is done, if ever. */
 	if (n_files > wk->n_files && !is_looking_up) {
 		log_error("books: %zu descriptors still open", n_files - wk->n_files);
@@ -724,6 +728,8 @@ say_started(const struct generation *g)
 		    STR_ARG(conf->listen[i].address.text));
 	generation_certificates(g, log_certificate, NULL);
 	log_info("started: listening on %s", list);
+	for (i = 0; i < conf->admin.n_listen; i++)
+		log_info("metrics and status on %.*s", STR_ARG(conf->admin.listen[i].address.text));
 }
 
 /* What only root may open is open by now. */

@@ -59,6 +59,7 @@ struct front_h1 {
 };
 
 static struct slab fronts;
+static size_t n_own;			/* of these, who came for our own pages */
 static const struct front_ops front_ops;
 
 void
@@ -76,7 +77,13 @@ front_h1_module_fini(void)
 size_t
 front_h1_count(void)
 {
-	return fronts.live;
+	return fronts.live - n_own;
+}
+
+size_t
+front_h1_count_own(void)
+{
+	return n_own;
 }
 
 /* --- the end of a connection ------------------------------------------------------------------- */
@@ -106,6 +113,7 @@ close_front(struct front_h1 *f, enum goodbye how)
 	arena_free(f->arena);
 	f->arena = NULL;
 	TAILQ_REMOVE(f->list, f, entry);
+	n_own -= f->stream.is_own;
 	f->magic = 0;
 	slab_give(&fronts, f);
 }
@@ -662,6 +670,8 @@ front_h1_open(struct front_env *env, struct front_h1_list *list, struct conn *co
 	f->stream.local_port = arrival->local_port;
 	f->stream.local = arrival->local;
 	f->stream.is_tls = tls != NULL;
+	f->stream.is_own = arrival->is_own;
+	n_own += arrival->is_own;
 	if (tls != NULL) {
 		f->stream.subject = tls->subject;
 		f->stream.subject_field = tls->subject_field;

@@ -772,26 +772,30 @@ cached_add_status(struct exchange *x, struct message *m)
 		add(m, FIELD_CACHE_STATUS, cache_status_text(m->arena, &x->cached->status));
 }
 
-const char *
-cached_word(const struct exchange *x)
+static enum cache_result
+result_of(const struct exchange *x)
 {
 	const struct cached *c = x->cached;
 
-	if (c == NULL)
-		return NULL;
 	if (x->is_background)
-		return "refresh";
+		return CACHE_RESULT_REFRESH;
 	if (c->is_stale)
-		return "stale";
+		return CACHE_RESULT_STALE;
 	if (c->status.hit)
-		return "hit";
+		return CACHE_RESULT_HIT;
 	if (c->status.collapsed)
-		return "collapsed";
+		return CACHE_RESULT_COLLAPSED;
 	if (c->is_refreshed)
-		return "revalidated";
+		return CACHE_RESULT_REVALIDATED;
 	if (!uses_cache(c) || !c->has_key)
-		return "bypass";
-	return c->status.stored ? "miss" : "pass";
+		return CACHE_RESULT_BYPASS;
+	return c->status.stored ? CACHE_RESULT_MISS : CACHE_RESULT_PASS;
+}
+
+const char *
+cached_word(const struct exchange *x)
+{
+	return x->cached != NULL ? cache_result_name(result_of(x)) : NULL;
 }
 
 /* What followers are told: never that a part was the whole, nor what this one's client did. */
@@ -818,4 +822,5 @@ cached_end(struct exchange *x, enum end why)
 		cache_entry_unref(c->serve);
 	c->serve = NULL;
 	forget_stale(c);
+	cache_store_stats(c->store)->results[result_of(x)]++;
 }

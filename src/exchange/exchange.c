@@ -30,6 +30,7 @@
 #include "net/conn.h"
 #include "net/proxy_header.h"
 #include "ops/access_log.h"
+#include "ops/metrics.h"
 #include "policy/route.h"
 #include "upstream/origin.h"
 
@@ -132,6 +133,10 @@ route_next(struct exchange *x)
 	const char *rule;
 	bool methods_differ;
 
+	if (x->is_own) {
+		x->page = reply_find_page(x);
+		return STEP_REPLY;
+	}
 	x->route = x->facts.route = route_match(x->gen->config, m, &methods_differ);
 	if (x->route == NULL)
 		return refuse_route(x, methods_differ);
@@ -550,6 +555,25 @@ static const struct step_info steps[] = {
 	[STEP_SERVE]   = { "serve",   cached_serve,  serve_next,   serve_limit },
 };
 
+const char *
+exchange_step_name(enum step step)
+{
+	check((size_t)step < sizeof(steps) / sizeof(steps[0]));
+	return steps[step].name;
+}
+
+void
+exchange_count_steps(const struct world *w, struct step_count counts[STEP_DONE])
+{
+	const struct exchange *x;
+
+	memset(counts, 0, STEP_DONE * sizeof(counts[0]));
+	/* The oldest come first. */
+	TAILQ_FOREACH(x, &w->live, entry)
+		if (!x->is_own && x->step < STEP_DONE && counts[x->step].n++ == 0)
+			counts[x->step].since_us = x->started_us;
+}
+
 static void
 go_to(struct exchange *x, enum step step)
 {
@@ -781,7 +805,7 @@ judge_failure(struct exchange *x, enum end why)
 	snprintf(text, sizeof(text), "%s%s%s", end_info(why)->name, x->detail != NULL ? ": " : "",
 	    x->detail != NULL ? x->detail : "");
 	if (exchange_is_timeout(why) ? fail_on->timeout : fail_on->error)
-		attempt_failure(&x->attempt, clock_now(), text);
+		attempt_failure(&x->attempt, clock_now(), why, text);
 }
 
 /* What every retry needs, whatever the reason. */
@@ -905,6 +929,9 @@ log_exchange(struct exchange *x)
 	if (x->upstream != NULL)
 		r.upstream = x->upstream->name;
 	access_log_write(x->world->access_log, &r);
+	metrics_observe(&x->world->metrics,
+	    x->route != NULL ? generation_route_meter(x->gen, x->route) : NULL,
+	    x->upstream != NULL ? generation_upstream_meter(x->gen, x->upstream) : NULL, &r);
 }
 
 /* What the client is told of a failure; nothing that it could take for a whole answer. */
@@ -960,7 +987,8 @@ exchange_end(struct exchange *x, enum end why)
 	}
 	if (x->status == 0)
 		x->status = end_info(x->end)->status;
-	log_exchange(x);
+	if (!x->is_own)
+		log_exchange(x);
 	generation_unref(x->gen);
 	x->gen = NULL;
 	TAILQ_REMOVE(&x->world->live, x, entry);
@@ -1011,6 +1039,7 @@ new_exchange(struct world *w, struct front_stream *front, struct message *m)
 	x->request = m;
 	x->front = front;
 	front->x = x;
+	x->is_own = front->is_own;
 	x->gen = generation_ref(w->current);
 	x->started_us = clock_now_us();
 	x->wall_us = clock_wall_us();
@@ -1110,6 +1139,8 @@ on_refuse(void *world, struct front_stream *front, struct message *m, const stru
 {
 	struct exchange *x = new_exchange(world, front, m);
 
+	if (!x->is_own)
+		metrics_refused(&x->world->metrics, why->status);
 	x->refusal = *why;
 	go_to(x, STEP_REPLY);
 	exchange_run(x);
@@ -1206,6 +1237,7 @@ on_front_abort(void *arg, const struct refusal *why)
 		x->refusal = *why;
 		if (x->refusal.status == 0)
 			x->refusal.status = end_info(why->end)->status;
+		metrics_refused(&x->world->metrics, x->refusal.status);
 		exchange_end(x, why->end);
 		return;
 	}
@@ -1300,7 +1332,7 @@ on_origin_head(void *arg, struct message *m)
 		char why[24];
 
 		snprintf(why, sizeof(why), "status %d", m->status);
-		attempt_failure(&x->attempt, clock_now(), why);
+		attempt_failure(&x->attempt, clock_now(), END_OK, why);
 	} else
 		attempt_success(&x->attempt, clock_now());
 	if (x->is_background)

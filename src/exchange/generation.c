@@ -32,23 +32,39 @@ on_tls_finding(void *arg, const char *where, bool is_warning, const char *text)
 		err_set(err, "%s: %s", where, text);
 }
 
+static void
+name_bindings(struct generation *g)
+{
+	const struct config *conf = g->config;
+	size_t i;
+
+	g->n_own = conf->admin.n_listen;
+	g->n_bindings = g->n_own + conf->n_listen;
+	g->bindings = calloc(g->n_bindings + 1, sizeof(*g->bindings));
+	check(g->bindings != NULL);
+	for (i = 0; i < g->n_bindings; i++) {
+		g->bindings[i].is_own = i < g->n_own;
+		g->bindings[i].conf = i < g->n_own ? &conf->admin.listen[i]
+		    : &conf->listen[i - g->n_own];
+	}
+}
+
 static bool
 make_bindings(struct generation *g, struct err *err)
 {
-	const struct config *conf = g->config;
 	struct world *w = g->world;
 	size_t i;
 
-	g->bindings = calloc(conf->n_listen + 1, sizeof(*g->bindings));
-	check(g->bindings != NULL);
+	name_bindings(g);
 	err->text[0] = '\0';
-	for (i = 0; i < conf->n_listen; i++) {
-		g->bindings[i].conf = &conf->listen[i];
-		if (conf->listen[i].tls == NULL)
+	for (i = 0; i < g->n_bindings; i++) {
+		struct binding *b = &g->bindings[i];
+
+		if (b->conf->tls == NULL)
 			continue;
-		g->bindings[i].tls = tls_context_new_server(conf->listen[i].tls, w->tickets,
-		    w->protocols, on_tls_finding, err);
-		if (g->bindings[i].tls == NULL)
+		b->tls = tls_context_new_server(b->conf->tls, w->tickets, w->protocols,
+		    on_tls_finding, err);
+		if (b->tls == NULL)
 			return false;
 	}
 	return true;
@@ -70,48 +86,67 @@ free_bindings(struct generation *g)
 {
 	size_t i;
 
-	for (i = 0; g->bindings != NULL && i < g->config->n_listen; i++)
+	for (i = 0; i < g->n_bindings; i++)
 		if (g->bindings[i].tls != NULL)
 			tls_context_unref(g->bindings[i].tls);
 	free(g->bindings);
 }
 
+/* Named twice it is one: what tells them apart is the file. */
+static bool
+is_seen(const struct tls_context *tls, size_t i)
+{
+	struct str file = tls_context_certificate(tls, i).file;
+	size_t j;
+
+	for (j = 0; j < i; j++)
+		if (str_eq(tls_context_certificate(tls, j).file, file))
+			return true;
+	return false;
+}
+
 static void
-see_all(const struct tls_context *tls, void (*see)(void *arg, const struct tls_certificate *),
-    void *arg)
+see_all(const struct tls_context *tls, const struct shown_by *by, certificate_seer *see, void *arg)
 {
 	struct tls_certificate t;
 	size_t i;
 
 	for (i = 0; tls != NULL && i < tls_context_n_certificates(tls); i++) {
+		if (is_seen(tls, i))
+			continue;
 		t = tls_context_certificate(tls, i);
-		see(arg, &t);
+		see(arg, by, &t);
 	}
 }
 
 void
-generation_certificates(const struct generation *g,
-    void (*see)(void *arg, const struct tls_certificate *), void *arg)
+generation_certificates(const struct generation *g, certificate_seer *see, void *arg)
 {
+	struct shown_by by;
 	size_t i;
 
-	for (i = 0; i < g->config->n_listen; i++)
-		see_all(g->bindings[i].tls, see, arg);
-	for (i = 0; i < g->config->n_upstreams; i++)
-		see_all(g->pools[i].tls, see, arg);
+	for (i = 0; i < g->n_bindings; i++) {
+		by.listener = g->bindings[i].conf->address.text;
+		by.upstream = STR_NONE;
+		see_all(g->bindings[i].tls, &by, see, arg);
+	}
+	for (i = 0; i < g->config->n_upstreams; i++) {
+		by.listener = STR_NONE;
+		by.upstream = g->config->upstreams[i].name;
+		see_all(g->pools[i].tls, &by, see, arg);
+	}
 }
 
 static bool
 open_listeners(struct generation *g, struct err *err)
 {
-	const struct config *conf = g->config;
 	size_t i;
 
-	g->listeners = calloc(conf->n_listen + 1, sizeof(*g->listeners));
+	g->listeners = calloc(g->n_bindings + 1, sizeof(*g->listeners));
 	check(g->listeners != NULL);
-	for (i = 0; i < conf->n_listen; i++) {
-		g->listeners[i] = listener_get(&g->world->listeners, &conf->listen[i].address,
-		    conf->listen[i].name, err);
+	for (i = 0; i < g->n_bindings; i++) {
+		g->listeners[i] = listener_get(&g->world->listeners,
+		    &g->bindings[i].conf->address, g->bindings[i].conf->name, err);
 		if (g->listeners[i] == NULL)
 			return false;
 		g->n_listeners++;
@@ -152,6 +187,35 @@ open_log(struct generation *g, struct err *err)
 	return true;
 }
 
+static void
+get_meters(struct generation *g)
+{
+	const struct config *conf = g->config;
+	struct metrics *m = &g->world->metrics;
+	size_t i;
+
+	g->route_meters = calloc(conf->n_routes + 1, sizeof(*g->route_meters));
+	g->upstream_meters = calloc(conf->n_upstreams + 1, sizeof(*g->upstream_meters));
+	check(g->route_meters != NULL && g->upstream_meters != NULL);
+	for (i = 0; i < conf->n_routes; i++)
+		g->route_meters[i] = route_meter_get(m, conf->routes[i].name);
+	for (i = 0; i < conf->n_upstreams; i++)
+		g->upstream_meters[i] = upstream_meter_get(m, conf->upstreams[i].name);
+}
+
+static void
+give_meters(struct generation *g)
+{
+	size_t i;
+
+	for (i = 0; i < g->config->n_routes; i++)
+		route_meter_unref(g->route_meters[i]);
+	for (i = 0; i < g->config->n_upstreams; i++)
+		upstream_meter_unref(g->upstream_meters[i]);
+	free(g->route_meters);
+	free(g->upstream_meters);
+}
+
 struct generation *
 generation_new(struct world *w, struct config *conf, struct err *err)
 {
@@ -173,6 +237,7 @@ generation_new(struct world *w, struct config *conf, struct err *err)
 	check(g->stores != NULL);
 	for (i = 0; i < conf->n_caches; i++)
 		g->stores[i] = cache_store_get(&w->caches, &conf->caches[i]);
+	get_meters(g);
 	/* What can fail comes last, the log after the sockets: it cannot be taken back. */
 	if (!bind_limits(g, err) || !make_bindings(g, err) || !load_upstream_tls(g, err) ||
 	    !open_listeners(g, err) || !open_log(g, err)) {
@@ -216,8 +281,10 @@ generation_adopt(struct world *w, struct generation *g)
 	size_t i;
 
 	w->current = g;
-	for (i = 0; i < g->n_listeners; i++)
+	for (i = 0; i < g->n_listeners; i++) {
 		listener_bind_to(g->listeners[i], &g->bindings[i]);
+		listener_exempt(g->listeners[i], g->bindings[i].is_own);
+	}
 	w->env.client = &g->config->client;
 	adopt_limits(g, old);
 	for (i = 0; i < g->config->n_upstreams; i++)
@@ -227,14 +294,16 @@ generation_adopt(struct world *w, struct generation *g)
 		cache_store_adopt(g->stores[i], &g->config->caches[i]);
 	if (old == NULL)
 		return;
-	generation_retire(old);
+	generation_retire(old, false);
 	generation_unref(old);
 }
 
 void
-generation_retire(struct generation *g)
+generation_retire(struct generation *g, bool keep_own)
 {
-	while (g->n_listeners > 0)
+	size_t keep = keep_own ? g->n_own : 0;
+
+	while (g->n_listeners > keep)
 		listener_unref(g->listeners[--g->n_listeners]);
 }
 
@@ -254,7 +323,7 @@ generation_unref(struct generation *g)
 	check(g->magic == GENERATION_MAGIC && g->refs > 0);
 	if (--g->refs > 0)
 		return;
-	generation_retire(g);
+	generation_retire(g, false);
 	for (i = 0; i < g->config->n_upstreams; i++)
 		pool_fini(&g->pools[i]);
 	for (i = 0; g->limits != NULL && i < g->config->n_limits; i++)
@@ -262,6 +331,7 @@ generation_unref(struct generation *g)
 	for (i = 0; i < g->config->n_caches; i++)
 		cache_store_unref(g->stores[i]);
 	free_bindings(g);
+	give_meters(g);
 	g->world->n_generations--;
 	g->magic = 0;
 	config_unref(g->config);
@@ -270,6 +340,18 @@ generation_unref(struct generation *g)
 	free(g->pools);
 	free(g->stores);
 	free(g);
+}
+
+struct route_meter *
+generation_route_meter(struct generation *g, const struct route_conf *conf)
+{
+	return g->route_meters[conf - g->config->routes];
+}
+
+struct upstream_meter *
+generation_upstream_meter(struct generation *g, const struct upstream_conf *conf)
+{
+	return g->upstream_meters[conf - g->config->upstreams];
 }
 
 struct limit_rule *

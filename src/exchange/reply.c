@@ -20,6 +20,7 @@
 #include "exchange/world.h"
 #include "exchange/generation.h"
 #include "http/message.h"
+#include "net/conn.h"
 #include "policy/route.h"
 
 enum { FILE_MAX = 1024 * 1024 };
@@ -29,6 +30,7 @@ struct reply {
 	struct str type;
 	struct str body;
 	struct str location;
+	struct page page;		/* where the body is, of one of our own */
 };
 
 static bool
@@ -154,10 +156,65 @@ make_route_answer(struct exchange *x, struct reply *r)
 	r->type = route->respond.type;
 }
 
+/* --- our own pages ------------------------------------------------------------------------------ */
+
+static bool
+takes_method(const struct page_row *row, enum method method)
+{
+	return row->method == method || (row->method == METHOD_GET && method == METHOD_HEAD);
+}
+
+const struct page_row *
+reply_find_page(struct exchange *x)
+{
+	const struct site *site = x->world->site;
+	const struct page_row *near = NULL;
+	size_t i;
+
+	for (i = 0; i < site->n_rows; i++) {
+		if (!str_eq(site->rows[i].path, x->request->path))
+			continue;
+		near = &site->rows[i];
+		if (takes_method(near, x->request->method))
+			return near;
+	}
+	x->refusal.end = END_NO_ROUTE;
+	x->refusal.status = near != NULL ? 405 : 404;
+	x->refusal.rule = near != NULL ? "method_not_allowed" : NULL;
+	x->refusal.why = near != NULL ? "this page does not take that method" : "no such page";
+	return NULL;
+}
+
+static struct str
+methods_of_page(struct exchange *x)
+{
+	const struct site *site = x->world->site;
+	struct str list = STR_NONE;
+	size_t i;
+
+	for (i = 0; i < site->n_rows; i++)
+		if (str_eq(site->rows[i].path, x->request->path))
+			list = arena_printf(x->arena, "%.*s%s%s", STR_ARG(list), list.len > 0 ? ", " : "",
+			    site->rows[i].method == METHOD_GET ? "GET, HEAD" : "POST");
+	return list;
+}
+
+static void
+make_page(struct exchange *x, struct reply *r)
+{
+	r->page.status = 200;
+	x->page->make(x->world->site->arg, &r->page);
+	r->status = r->page.status;
+	r->type = r->page.type;
+	r->body = str_make(r->page.body.p, r->page.body.len);
+}
+
 /* RFC 9110 15.5.6: the methods of every route that would match but for its method. */
 static struct str
 allowed(struct exchange *x)
 {
+	if (x->is_own)
+		return methods_of_page(x);
 	return route_methods(x->gen->config, x->request, x->arena);
 }
 
@@ -201,6 +258,8 @@ reply_send(struct exchange *x)
 	memset(&r, 0, sizeof(r));
 	if (x->refusal.status != 0)
 		make_error(x, &r);
+	else if (x->page != NULL)
+		make_page(x, &r);
 	else
 		make_route_answer(x, &r);
 	m->minor = 1;
@@ -211,6 +270,8 @@ reply_send(struct exchange *x)
 	if (r.body.len > 0)
 		add(m, FIELD_CONTENT_TYPE, r.type);
 	add(m, FIELD_LOCATION, r.location);
+	if (x->page != NULL)
+		add(m, FIELD_CACHE_CONTROL, STR("no-store"));
 	if (x->retry_after > 0)
 		add(m, FIELD_RETRY_AFTER, arena_printf(x->arena, "%u", x->retry_after));
 	if (x->refusal.end == END_UNAUTHORIZED)
@@ -230,6 +291,11 @@ reply_send(struct exchange *x)
 	respond_head(x, m);
 	if (m->framing == FRAMING_COUNTED)
 		respond_body(x, &r.body, 1);
+	if (x->page == NULL)
+		return;
+	/* What the kernel did not take is copied now. */
+	conn_flush(x->world->loop);
+	text_fini(&r.page.body);
 }
 
 void

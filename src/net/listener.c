@@ -39,15 +39,23 @@ struct listener {
 	int      fd;
 	struct event event;
 	bool     is_watching;
+	bool     is_exempt;		/* from the registry's pause */
 	bool     is_starved;		/* paused for want of descriptors */
 	struct deadline pause;
 	msec     warned;
+	uint64_t n_accepted;
 };
+
+static bool
+is_paused(const struct listener *l)
+{
+	return l->registry->is_paused && !l->is_exempt;
+}
 
 static void
 watch(struct listener *l)
 {
-	bool want = !l->is_starved && !l->registry->is_paused;
+	bool want = !l->is_starved && !is_paused(l);
 
 	if (want && !l->is_watching)
 		event_add(&l->event, NULL);
@@ -72,6 +80,7 @@ starve(struct listener *l, int error)
 		log_warn("cannot accept on %s: %s; trying again every %d ms", l->identity,
 		    strerror(error), PAUSE);
 	l->warned = clock_now();
+	l->registry->n_starved++;
 	l->is_starved = true;
 	deadline_arm(&l->pause, PAUSE);
 	watch(l);
@@ -89,8 +98,9 @@ accept_one(struct listener *l)
 	memset(&peer, 0, sizeof(peer.ss_family));
 	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
+		l->n_accepted++;
 		r->on_accept(r->arg, fd, (struct sockaddr *)&peer, len, l);
-		return !r->is_paused;
+		return !is_paused(l);
 	}
 	switch (errno) {
 	case EMFILE:
@@ -225,7 +235,7 @@ accept_waiting(struct listener *l)
 {
 	int i;
 
-	for (i = 0; i < BACKLOG && !l->registry->is_paused && accept_one(l); i++)
+	for (i = 0; i < BACKLOG && !is_paused(l) && accept_one(l); i++)
 		;
 }
 
@@ -257,6 +267,19 @@ const void *
 listener_binding(const struct listener *l)
 {
 	return l->binding;
+}
+
+void
+listener_exempt(struct listener *l, bool is_exempt)
+{
+	l->is_exempt = is_exempt;
+	watch(l);
+}
+
+uint64_t
+listener_accepted(const struct listener *l)
+{
+	return l->n_accepted;
 }
 
 uint16_t
@@ -298,6 +321,7 @@ listener_registry_pause(struct listener_registry *r, bool pause)
 	if (r->is_paused == pause)
 		return;
 	r->is_paused = pause;
+	r->n_pauses += pause;
 	while (table_next(&r->by_address, &pos, &key, &value))
 		watch(value);
 }

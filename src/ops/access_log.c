@@ -59,7 +59,8 @@ struct access_log {
 	bool        owns_fd;
 	bool        may_block;		/* a pipe, a terminal, a socket */
 	struct text out;		/* lines that wait */
-	uint64_t    dropped;
+	uint64_t    dropped;		/* since that was last told */
+	uint64_t    lost;		/* in all */
 };
 
 /* --- values ---------------------------------------------------------------------------------------- */
@@ -482,6 +483,7 @@ access_log_write(struct access_log *l, const struct record *r)
 		return;
 	if (l->out.len > KEEP_MAX) {
 		l->dropped++;
+		l->lost++;
 		return;
 	}
 	if (l->kind == LOG_JSON)
@@ -491,6 +493,12 @@ access_log_write(struct access_log *l, const struct record *r)
 	put(l, "\n", 1);
 	if (l->out.len >= FLUSH_AT && !l->may_block)
 		access_log_flush(l);
+}
+
+uint64_t
+access_log_lost(const struct access_log *l)
+{
+	return l->lost;
 }
 
 bool

@@ -379,6 +379,12 @@ eject(struct backend *b, msec now, msec fail_timeout, const char *why)
 	tell_change(b);
 }
 
+static void
+note(char to[BACKEND_NOTE], const char *why)
+{
+	snprintf(to, BACKEND_NOTE, "%s", why);
+}
+
 /* How many of the remembered failures are younger than fail_timeout, the newest first. */
 static unsigned
 recent(const struct backend *b, msec now, msec fail_timeout)
@@ -399,6 +405,7 @@ backend_failure(struct backend *b, msec now, bool probation, unsigned max_fails,
     const char *why)
 {
 	b->stats.failed++;
+	note(b->last_failure, why);
 	if (max_fails == 0)
 		return;
 	if (b->ejected_until != 0) {
@@ -421,9 +428,10 @@ backend_stalled(struct backend *b, msec now, msec silent, unsigned max_fails, ms
 	char why[64];
 
 	b->stats.failed++;
+	snprintf(why, sizeof(why), "not a byte in %lld ms, with requests waiting", (long long)silent);
+	note(b->last_failure, why);
 	if (max_fails == 0 || backend_health(b, now) == BACKEND_EJECTED)
 		return;
-	snprintf(why, sizeof(why), "not a byte in %lld ms, with requests waiting", (long long)silent);
 	eject(b, now, fail_timeout, why);
 }
 
@@ -438,7 +446,31 @@ backend_checked(struct backend *b, enum backend_check state)
 		b->recovered_at = clock_now();
 	}
 	b->check = state;
+	if (state == BACKEND_PASSES)
+		b->finding[0] = '\0';
 	tell_change(b);
+}
+
+void
+backend_found(struct backend *b, const char *why)
+{
+	note(b->finding, why);
+}
+
+const char *
+backend_state_name(const struct backend *b, msec now)
+{
+	static const char *const names[] = {
+		[BACKEND_UP] = "up",
+		[BACKEND_EJECTED] = "ejected",
+		[BACKEND_TRIAL] = "trial",
+	};
+
+	if (b->found.n == 0)
+		return "unresolved";
+	if (b->check == BACKEND_STARTING)
+		return "starting";
+	return b->check == BACKEND_DOWN ? "check_failed" : names[backend_health(b, now)];
 }
 
 /* --- idle connections ------------------------------------------------------------------------------ */

@@ -130,10 +130,13 @@ bad(struct checker *c, bool is_late, const char *why)
 		c->was_told = true;
 		log_info("server %.*s: starting, its health check says: %s", STR_ARG(b->identity), why);
 	}
+	if (b->check != BACKEND_PASSES)
+		backend_found(b, why);
 	if (b->check != BACKEND_PASSES || (c->n_bad < c->conf->fall && c->n_late < c->conf->fall))
 		return;
 	c->n_bad = c->n_late = 0;
 	log_warn("server %.*s: down, its health check says: %s", STR_ARG(b->identity), why);
+	backend_found(b, why);
 	backend_checked(b, BACKEND_DOWN);
 }
 

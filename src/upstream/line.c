@@ -68,6 +68,7 @@ line_get(struct line_registry *r, struct str name)
 	check(line->name.p != NULL);
 	wait_line_init(&line->waiting, &r->ready);
 	TAILQ_INIT(&line->pools);
+	LIST_INIT(&line->meters);
 	table_set(&r->by_name, line->name, line);
 	return line;
 }
@@ -78,7 +79,7 @@ line_unref(struct line *line)
 	check(line->magic == LINE_MAGIC && line->refs > 0);
 	if (--line->refs > 0)
 		return;
-	check(TAILQ_EMPTY(&line->pools));
+	check(TAILQ_EMPTY(&line->pools) && LIST_EMPTY(&line->meters));
 	wait_line_fini(&line->waiting);
 	table_remove(&line->registry->by_name, line->name);
 	line->magic = 0;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "net/tls.h"
 #include "upstream/line.h"
+#include "upstream/server_meter.h"
 
 static const uint64_t HASH_SEED = 0x77656972;	/* the same in every process: hashing is sticky */
 
@@ -65,6 +66,7 @@ pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_re
 		m->backend = backend_get(registry, &m->conf->address,
 		    m->conf->is_tls ? &conf->tls : NULL);
 		m->seed = str_hash(m->backend->identity, HASH_SEED);
+		m->meter = server_meter_get(&pool->line->meters, m->backend->identity);
 		backend_watch(m->backend, &m->watch, on_backend_changed, pool->line);
 	}
 }
@@ -142,6 +144,7 @@ pool_fini(struct pool *pool)
 	check(pool->inflight == 0 && pool->n_waiting == 0);
 	for (i = 0; i < pool->n_members; i++) {
 		backend_unwatch(pool->members[i].backend, &pool->members[i].watch);
+		server_meter_unref(pool->members[i].meter);
 		backend_unref(pool->members[i].backend);
 	}
 	free(pool->members);
@@ -304,6 +307,8 @@ pool_pick(struct pool *pool, struct pick *pick, struct attempt *a)
 	backend_begin(a->backend, pick->now, &a->is_trial);
 	pool->inflight++;
 	a->member->inflight++;
+	a->member->meter->inflight++;
+	a->member->meter->picked++;
 	if (a->member->limit > 0)
 		a->backend->slots++;
 	return POOL_GIVEN;
@@ -345,13 +350,14 @@ attempt_success(struct attempt *a, msec now)
 }
 
 void
-attempt_failure(struct attempt *a, msec now, const char *why)
+attempt_failure(struct attempt *a, msec now, enum end reason, const char *why)
 {
 	const struct server_conf *conf;
 
 	if (a->member == NULL || a->has_failed)
 		return;
 	a->has_failed = true;
+	a->member->meter->failures[reason]++;
 	conf = a->member->conf;
 	/* A server that was restored by this attempt's good head is judged like any other. */
 	backend_failure(a->backend, now, (a->is_trial || a->is_open) && !a->has_succeeded,
@@ -364,6 +370,7 @@ attempt_stalled(struct attempt *a, msec now, msec silent)
 	if (a->member == NULL || a->has_failed)
 		return;
 	a->has_failed = true;
+	a->member->meter->failures[END_STALLED]++;
 	backend_stalled(a->backend, now, silent, a->member->conf->max_fails,
 	    a->member->conf->fail_timeout);
 }
@@ -376,6 +383,7 @@ attempt_done(struct attempt *a)
 	line_took(a->pool->line, clock_now_us() - a->since_us);
 	a->pool->inflight--;
 	a->member->inflight--;
+	a->member->meter->inflight--;
 	if (a->member->limit > 0)
 		a->backend->slots--;
 	backend_done(a->backend, a->is_trial);

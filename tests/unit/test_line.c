@@ -315,7 +315,7 @@ test_sticky(void **state)
 static void
 fail_on(int i)
 {
-	attempt_failure(&ones[i].attempt, clock_now(), "test");
+	attempt_failure(&ones[i].attempt, clock_now(), END_BODY_CUT, "test");
 }
 
 /* The end of an ejection is no event of anybody's: a timer is. */

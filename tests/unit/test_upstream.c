@@ -247,7 +247,7 @@ fail_once(struct fixture *f, uint64_t tried, msec now)
 	struct attempt a;
 
 	pick_at(f, tried, 0, now, &a);
-	attempt_failure(&a, now, "test");
+	attempt_failure(&a, now, END_BODY_CUT, "test");
 	attempt_done(&a);
 }
 
@@ -273,7 +273,7 @@ test_ejection(void **state)
 	assert_int_equal(pick_at(f, 2, 0, 22000, &a), 0);
 	assert_true(a.is_trial);
 	assert_int_equal(pick_at(f, 0, 0, 22000, NULL), 1);
-	attempt_failure(&a, 22000, "test");
+	attempt_failure(&a, 22000, END_BODY_CUT, "test");
 	attempt_done(&a);
 	assert_int_equal(backend_health(b, 31999), BACKEND_EJECTED);
 	assert_int_equal(pick_at(f, 2, 0, 32000, &a), 0);
@@ -348,7 +348,7 @@ test_cut_counts(void **state)
 	for (i = 0; i < 2; i++) {
 		pick_at(f, 0, 0, 1000, &a);
 		attempt_success(&a, 1000);
-		attempt_failure(&a, 1000, "body_cut");
+		attempt_failure(&a, 1000, END_BODY_CUT, "body_cut");
 		attempt_done(&a);
 	}
 	assert_int_equal(backend_health(f->pool.members[0].backend, 1000), BACKEND_EJECTED);

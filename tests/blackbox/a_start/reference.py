@@ -106,6 +106,7 @@ VALUES = {
     "routes.response_headers.set": "{X-D: \"${status}0\"}",
     "routes.response_headers.add": "{X-E: \"$$\"}",
     "routes.response_headers.remove": "[X-F, x-g]",
+    "admin.listen": '["127.0.0.1:9145", "[::1]:9145", "unix:/run/weir/admin.sock"]',
     "access_log.path": "/var/log/a.log",
     "access_log.format": "\"$status \\\"$target\\\"\\t\"",
 }

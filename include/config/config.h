@@ -271,6 +271,9 @@ struct report_line {
 	bool       is_warning;
 };
 
+/* What a file that is named is for: read at start and reload; a folder whose files are answers; written. */
+enum file_use { FILE_USE_READ, FILE_USE_SEARCH, FILE_USE_LOG };
+
 /* What was found in a file.  The checks are of layers that config/ does not know; NULL: not made. */
 struct report {
 	struct arena *arena;
@@ -279,6 +282,8 @@ struct report {
 	/* Read the files that a tls section names (net/tls.h). */
 	void        (*check_tls_server)(const struct tls_server_conf *, tls_tell *, void *arg);
 	void        (*check_tls_client)(const struct tls_client_conf *, tls_tell *, void *arg);
+	/* False: who weir becomes by user: and group:, and is not yet, may not; of a log: its folder. */
+	bool        (*may_use)(const struct config *, const char *path, enum file_use);
 	struct report_line *lines;
 	size_t        n, cap;		/* n counts all, also warnings */
 	size_t        n_errors;

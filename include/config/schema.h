@@ -51,6 +51,7 @@ struct reading {
 	const struct report *checks;	/* those of others, in it */
 	struct upstream_conf *upstream;	/* the one whose servers are read */
 	struct names   names[N_NAMES];	/* of the file, for messages after the walk */
+	struct file_note *file_notes;	/* what it names, the last first */
 	bool           has_misspelt;	/* a key, so what it would have named is not known */
 	char           path[256];
 	size_t         path_len;

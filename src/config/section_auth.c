@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "config/auth_file.h"
+#include "config/file_note.h"
 #include "config/type.h"
 
 /* What stands between quotes in a field. */
@@ -20,7 +21,7 @@ static const struct type type_realm = { .parse = parse_realm, .print = type_prin
 
 #define AUTH(member)	offsetof(struct auth_conf, member)
 static const struct row auth_basic_rows[] = {
-	{ "file", &type_plain, AUTH(basic.file), .required = true, .example = "/etc/weir/users",
+	{ "file", &type_file, AUTH(basic.file), .required = true, .example = "/etc/weir/users",
 	  .help = "name a file of htpasswd: name:hash, by bcrypt or SHA-crypt" },
 	{ "realm", &type_realm, AUTH(realm), "weir", .help = "what browsers say it is for" },
 	{ "hide", &type_bool, AUTH(basic.hide), "true",
@@ -28,7 +29,7 @@ static const struct row auth_basic_rows[] = {
 	{ .key = NULL },
 };
 static const struct row auth_key_rows[] = {
-	{ "file", &type_plain, AUTH(keys.file), .required = true, .example = "/etc/weir/keys",
+	{ "file", &type_file, AUTH(keys.file), .required = true, .example = "/etc/weir/keys",
 	  .help = "name a file of lines name:sha256, of each key its SHA-256 in hexadecimal digits" },
 	{ "hide", &type_bool, AUTH(keys.hide), "true", .help = "servers do not see the key" },
 	{ .key = NULL },

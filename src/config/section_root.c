@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/arena.h"
+#include "config/file_note.h"
 #include "config/named.h"
 #include "config/type.h"
 
@@ -57,6 +58,20 @@ static const struct row log_rows[] = {
 	{ .key = NULL },
 };
 
+static void
+note_log(struct reading *r, const struct node *n, struct str path)
+{
+	const struct node *at = n->kind == NODE_MAP ? node_find(n, "path") : NULL;
+	size_t was = r->path_len;
+
+	if (str_eq(path, STR("stdout")) || str_eq(path, STR("stderr")) || str_eq(path, STR("off")))
+		return;
+	if (at != NULL)
+		was = path_push_key(r, STR("path"));
+	file_note_add(r, at != NULL ? at : n, path, FILE_USE_LOG);
+	path_pop(r, was);
+}
+
 /* "access_log: off" is short for its path. */
 static bool
 parse_log(struct reading *r, const struct row *row, const struct node *n, void *base)
@@ -70,7 +85,10 @@ parse_log(struct reading *r, const struct row *row, const struct node *n, void *
 			return false;
 	} else if (!schema_fill(r, row->rows, n, log))
 		return false;
-	return log->path.len > 0 || complain(r, n, "a path is expected here, or off");
+	if (log->path.len == 0)
+		return complain(r, n, "a path is expected here, or off");
+	note_log(r, n, log->path);
+	return true;
 }
 
 static const struct type type_log = { .parse = parse_log, .print = type_print_section };
@@ -186,6 +204,7 @@ section_finish(struct reading *r, const struct node *root)
 
 	section_listen_finish(r, root);
 	section_admin_finish(r, root);
+	file_note_check(r, root);
 	for (i = 0; i < r->config->n_upstreams; i++) {
 		struct upstream_conf *up = &r->config->upstreams[i];
 

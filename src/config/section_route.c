@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "config/file_note.h"
 #include "config/named.h"
 #include "config/type.h"
 
@@ -307,6 +308,7 @@ parse_respond(struct reading *r, const struct row *row, const struct node *n, vo
 		return complain_key(r, files, STR("files"), "name a folder");
 	i = path_push_key(r, STR("files"));
 	check_folder(r, files, route->respond.files);
+	file_note_add(r, files, route->respond.files, FILE_USE_SEARCH);
 	path_pop(r, i);
 	return true;
 }

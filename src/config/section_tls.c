@@ -5,15 +5,16 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "config/file_note.h"
 #include "config/type.h"
 
 #define PAIR(member)	offsetof(struct tls_pair_conf, member)
 static const struct row pair_rows[] = {
-	{ "cert", &type_plain, PAIR(cert), .required = true, .example = "/etc/weir/cert.pem",
+	{ "cert", &type_file, PAIR(cert), .required = true, .example = "/etc/weir/cert.pem",
 	  .help = "name a PEM file: the own certificate, then its issuer, then the issuer's" },
-	{ "key", &type_plain, PAIR(key), .required = true, .example = "/etc/weir/key.pem",
+	{ "key", &type_file, PAIR(key), .required = true, .example = "/etc/weir/key.pem",
 	  .help = "name a PEM file: its private key, without passphrase" },
-	{ "ocsp", &type_plain, PAIR(ocsp), .optional = true, .example = "/etc/weir/ocsp.der",
+	{ "ocsp", &type_file, PAIR(ocsp), .optional = true, .example = "/etc/weir/ocsp.der",
 	  .help = "a DER file: an OCSP response to staple" },
 	{ .key = NULL },
 };
@@ -71,9 +72,9 @@ static const struct type type_own_certificate = { .parse = type_parse_section,
 	.print = print_own_certificate };
 
 static const struct row own_certificate_rows[] = {
-	{ "cert", &type_plain, PAIR(cert), .required = true, .example = "/etc/weir/client.pem",
+	{ "cert", &type_file, PAIR(cert), .required = true, .example = "/etc/weir/client.pem",
 	  .help = "name a PEM file: our own certificate, then its issuer, then the issuer's" },
-	{ "key", &type_plain, PAIR(key), .required = true, .example = "/etc/weir/client.key",
+	{ "key", &type_file, PAIR(key), .required = true, .example = "/etc/weir/client.key",
 	  .help = "name a PEM file: its private key, without passphrase" },
 	{ .key = NULL },
 };
@@ -82,7 +83,7 @@ static const struct row own_certificate_rows[] = {
 const struct row tls_client_rows[] = {
 	{ "verify", &type_bool, TLS_CLIENT(verify), "true",
 	  .help = "a server must have a certificate that we trust, for its name" },
-	{ "ca", &type_plain, TLS_CLIENT(ca), .optional = true, .example = "/etc/weir/ca.pem",
+	{ "ca", &type_file, TLS_CLIENT(ca), .optional = true, .example = "/etc/weir/ca.pem",
 	  .help = "a PEM file: whose certificates are trusted; the system's authorities without" },
 	{ "server_name", &type_server_name, TLS_CLIENT(server_name), .optional = true,
 	  .example = "models.example.org",
@@ -143,7 +144,7 @@ const struct row tls_server_rows[] = {
 	{ "ciphersuites", &type_plain, SERVER(ciphersuites), CIPHERSUITES,
 	  .help = "of TLS 1.3, best first" },
 	{ "groups", &type_plain, SERVER(groups), "X25519:P-256:P-384", .help = "for the key exchange" },
-	{ "client_ca", &type_plain, SERVER(client_ca), .optional = true,
+	{ "client_ca", &type_file, SERVER(client_ca), .optional = true,
 	  .example = "/etc/weir/clients.pem",
 	  .help = "a PEM file: clients show a certificate that one of these issued" },
 	{ "verify_client", &type_enum, SERVER(verify_client), "required",

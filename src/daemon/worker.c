@@ -144,12 +144,25 @@ check_tls_client(const struct tls_client_conf *conf, tls_tell *tell, void *arg)
 		tls_context_unref(c);
 }
 
+/* Root may do everything, who it becomes may not; who is not root becomes nobody else. */
+static bool
+may_use(const struct config *conf, const char *path, enum file_use use)
+{
+	struct identity id;
+	struct err err;
+
+	if (geteuid() != 0 || !privilege_find(conf->user, conf->group, &id, &err) || !id.is_set)
+		return true;
+	return privilege_may(&id, path, use == FILE_USE_READ ? R_OK : X_OK);
+}
+
 struct config *
 source_load(const struct source *s, struct report *report)
 {
 	report->check_format = access_log_check_format;
 	report->check_tls_server = check_tls_server;
 	report->check_tls_client = check_tls_client;
+	report->may_use = may_use;
 	if (s->listen != NULL)
 		return config_from_arguments(s->listen, s->to, report);
 	return config_load(s->path, report);
@@ -350,6 +363,14 @@ say_failed(struct worker *wk)
 	service_reloaded(&wk->service, "see the log");
 }
 
+/* There is no way from one user to another. */
+static void
+tell_user(const struct config *old, const struct config *conf)
+{
+	if (!str_eq(old->user, conf->user) || !str_eq(old->group, conf->group))
+		log_warn("user: and group: have changed, which takes a restart");
+}
+
 static void
 adopt(struct worker *wk, struct config *conf)
 {
@@ -362,6 +383,7 @@ adopt(struct worker *wk, struct config *conf)
 		say_failed(wk);
 		return;
 	}
+	tell_user(wk->world.current->config, conf);
 	generation_adopt(&wk->world, g);
 	admin_reloaded(&wk->admin, true);
 	generation_certificates(g, log_certificate, NULL);

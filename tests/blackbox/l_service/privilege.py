@@ -4,6 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *  # noqa: E402,F403
+from certs import Authority  # noqa: E402
 
 import grp  # noqa: E402
 import pwd  # noqa: E402
@@ -80,6 +81,72 @@ def test_who_is_not_root():
         reachable = shutil.copy(WEIR, d)    # what lies in /root is not
         code, _, err = run_weir("-c", path, program=reachable, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
         assert code == 3 and "only root can become daemon" in err, err
+
+
+def test_what_that_user_cannot_use():
+    """Read by root at start and by nobody with a reload: -t tells before."""
+    need_root()
+    with folder() as d:
+        os.chmod(d, 0o755)
+
+        def put(name, text, mode):
+            path = os.path.join(d, name)
+            with open(path, "w", encoding="ascii") as f:
+                f.write(text)
+            os.chmod(path, mode)
+            return path
+
+        def check():
+            return run_weir("-t", "-c", os.path.join(d, "weir.yaml"))
+
+        def give(uid):
+            for name in ("users", "keys", "weir.yaml", "www", "log", leaf.key):
+                os.chown(os.path.join(d, name), uid, -1)
+
+        leaf = Authority().issue("a.example")
+        for path in (os.path.dirname(leaf.cert), leaf.cert):
+            os.chmod(path, 0o755)
+        os.mkdir(os.path.join(d, "www"), 0o700)
+        os.mkdir(os.path.join(d, "log"), 0o700)
+        put("users", "a:$6$aaaaaaaa$" + "x" * 86 + "\n", 0o600)
+        put("keys", "a:" + "0" * 64 + "\n", 0o600)
+        text = f"""listen: {{address: "127.0.0.1:{free_port()}", tls: {{certificates: [{leaf}]}}}}
+user: nobody
+routes:
+  - {{path: /a/, respond: {{files: {d}/www}}}}
+  - {{path: /, respond: {{}}, auth: {{basic: {{file: {d}/users}}, keys: {{file: {d}/keys}}}}}}
+access_log: {d}/log/a.log
+"""
+        file = put("weir.yaml", text, 0o600)
+        give(pwd.getpwnam("nobody").pw_uid)
+        assert check() == (0, f"{file}: configuration ok\n", ""), check()
+        give(0)
+        code, _, err = check()
+        reading = "nobody cannot read it, or enter its folder, so reloads will fail: give it a group of that user"
+        assert code == 1, "files that are never found are an error"
+        for where, what in ((f":2:7: user: warning: {file}", reading),
+                            ("tls.certificates[0].key: warning: ", reading),
+                            ("auth.basic.file: warning: ", reading), ("auth.keys.file: warning: ", reading),
+                            ("access_log: warning: ", "nobody cannot enter"),
+                            ("respond.files: /", "nobody cannot enter that folder, nothing in it would be found")):
+            assert any(where in line and what in line for line in err.split("\n")), (where, err)
+        os.chmod(os.path.join(d, "www"), 0o711)
+        code, out, err = check()
+        assert code == 0 and err.count("warning") == 5, err
+        # Who names nobody is nobody else.
+        put("weir.yaml", text.replace("user: nobody\n", ""), 0o600)
+        assert check()[2] == ""
+
+
+def test_another_user_takes_a_restart():
+    need_root()
+    w = Weir(conf(extra="user: nobody"), Origin())
+    open_up(w)
+    w.write(conf(extra="user: daemon"))
+    os.chmod(w.file, 0o644)
+    assert "user: and group: have changed, which takes a restart" in w.reload()
+    assert status(w)["Uid"].split()[0] == str(pwd.getpwnam("nobody").pw_uid)
+    w.stop()
 
 
 def test_unknown():

@@ -94,7 +94,8 @@ struct conn_io {
 	char  *sealed;			/* records on their way out */
 	size_t n_sealed;
 	struct conn *sealed_for;
-	unsigned handshake_pass, n_handshakes;
+	unsigned shaking_pass;
+	int64_t  shaking;		/* us that handshakes took in this pass */
 	struct conn_list closing;
 	size_t n_closing;
 	msec   warned;			/* of sockets that cannot be had */

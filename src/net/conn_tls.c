@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -21,7 +22,8 @@
 enum {
 	SEALED_SCRATCH = 160 * 1024,	/* records of one event, sent with one call */
 	SEALED_READ = 48 * 1024,	/* records of one recv: with what is kept they fit READ_SCRATCH */
-	HANDSHAKES_PER_PASS = 16	/* each may cost a millisecond: others have their turn */
+	SHAKING_PER_PASS = 3000		/* us for handshakes, of which each may cost some ms: others have
+					 * their turn */
 };
 
 /* --- writing: pieces to records, records to the kernel ------------------------------------------- */
@@ -135,15 +137,27 @@ go_plain(struct conn *c, const char *bytes, size_t n)
 	c->view = str_make(base, n);
 }
 
+/* The real time, which the turn's does not tell apart. */
+static int64_t
+microseconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 /* One step; true when the handshake is over and went well (or is not needed). */
 static bool
 shake(struct conn *c, const char *bytes, size_t n)
 {
 	enum tls_result result;
+	int64_t begin = microseconds();
 
 	if (n > 0)
 		tls_session_feed(c->tls, str_make(bytes, n));
 	result = tls_session_handshake(c->tls);
+	c->loop->io->shaking += microseconds() - begin;
 	if (result == TLS_FAILED || result == TLS_END) {
 		fail_tls(c, tls_session_end(c->tls));
 		return false;
@@ -199,17 +213,18 @@ take_records(struct conn *c, const char *bytes, size_t n)
 	return open_records(c) || c->open_due;
 }
 
-/* Handshakes cost far more than other events: beyond some of them the next turn goes on. */
+/* Handshakes cost far more than other events: when their time is over the next turn goes on, first
+ * with those that were put off.  Always one. */
 bool
 conn_tls_may_shake(struct conn *c)
 {
 	struct conn_io *io = c->loop->io;
 
-	if (io->handshake_pass != c->loop->pass) {
-		io->handshake_pass = c->loop->pass;
-		io->n_handshakes = 0;
+	if (io->shaking_pass != c->loop->pass) {
+		io->shaking_pass = c->loop->pass;
+		io->shaking = 0;
 	}
-	return io->n_handshakes++ < HANDSHAKES_PER_PASS;
+	return io->shaking < SHAKING_PER_PASS;
 }
 
 static bool

@@ -21,6 +21,8 @@
 #include "net/certificate.h"
 #include "net/tls_private.h"
 
+enum { NAME_SIZE = 256 };		/* of a host name, with its terminator */
+
 struct tls_site {
 	SSL_CTX *ctx;
 	char   **names;			/* as the certificate has them, sorted */
@@ -86,7 +88,7 @@ find_name(struct tls_context *c, const char *name)
 static struct tls_site *
 find_site(struct tls_context *c, const char *sni)
 {
-	char name[256], *dot;
+	char name[NAME_SIZE], *dot;
 	struct tls_site *site;
 	size_t i;
 
@@ -103,22 +105,49 @@ find_site(struct tls_context *c, const char *sni)
 	return find_name(c, dot);
 }
 
+/* A list of one: its length, the type, the name's length, the name (RFC 6066 3).  False when it is not
+ * that; what is wrong with it OpenSSL tells later. */
+static bool
+get_asked(SSL *ssl, char name[NAME_SIZE])
+{
+	const unsigned char *p;
+	size_t n, len;
+
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) != 1 || n < 5)
+		return false;
+	len = (size_t)p[3] << 8 | p[4];
+	if (p[2] != TLSEXT_NAMETYPE_host_name || len != n - 5 || len >= NAME_SIZE)
+		return false;
+	memcpy(name, p + 5, len);
+	name[len] = '\0';
+	return true;
+}
+
+/* Before OpenSSL looks at the ticket: a session is for its site (RFC 6066 3), which the session
+ * context tells. */
+static int
+on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+	struct tls_site *site = NULL;
+	char name[NAME_SIZE];
+
+	(void)alert;
+	if (get_asked(ssl, name))
+		site = find_site(arg, name);
+	if (site != NULL)
+		SSL_set_SSL_CTX(ssl, site->ctx);
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* Whether it is said that the name counted. */
 static int
 on_server_name(SSL *ssl, int *alert, void *arg)
 {
-	struct tls_context *c = arg;
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	struct tls_site *site;
 
 	(void)alert;
-	if (name == NULL)
-		return SSL_TLSEXT_ERR_NOACK;
-	site = find_site(c, name);
-	if (site == NULL)
-		return SSL_TLSEXT_ERR_NOACK;
-	if (site->ctx != SSL_get_SSL_CTX(ssl))
-		SSL_set_SSL_CTX(ssl, site->ctx);
-	return SSL_TLSEXT_ERR_OK;
+	return name != NULL && find_site(arg, name) != NULL ? SSL_TLSEXT_ERR_OK
+	    : SSL_TLSEXT_ERR_NOACK;
 }
 
 /* RFC 7301 3.2: a client that offers nothing we speak is told so. */
@@ -377,13 +406,16 @@ take_pair(struct tls_context *c, const struct tls_pair_conf *conf, size_t i, str
 }
 
 /* A session is taken up only where the same is asked of a client: else one that was let in without a
- * certificate would come in here. */
+ * certificate would come in here.  And only where the same names are served; a renewed certificate
+ * is no other site. */
 static void
-set_session_context(SSL_CTX *ctx, const struct tls_server_conf *conf, STACK_OF(X509) *authorities)
+set_session_context(struct tls_site *site, const struct tls_server_conf *conf,
+    STACK_OF(X509) *authorities)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE], print[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	unsigned len;
+	size_t n;
 	int i;
 
 	check(md != NULL && EVP_DigestInit_ex2(md, EVP_sha256(), NULL) == 1);
@@ -392,9 +424,11 @@ set_session_context(SSL_CTX *ctx, const struct tls_server_conf *conf, STACK_OF(X
 		X509_digest(sk_X509_value(authorities, i), EVP_sha256(), print, &len);
 		EVP_DigestUpdate(md, print, len);
 	}
+	for (n = 0; n < site->n_names; n++)
+		EVP_DigestUpdate(md, site->names[n], strlen(site->names[n]) + 1);
 	EVP_DigestFinal_ex(md, digest, &len);
 	EVP_MD_CTX_free(md);
-	check(SSL_CTX_set_session_id_context(ctx, digest, len) == 1);
+	check(SSL_CTX_set_session_id_context(site->ctx, digest, len) == 1);
 }
 
 /* What a file names is believed, be it a root or not. */
@@ -443,9 +477,11 @@ set_words(SSL_CTX *ctx, const struct tls_server_conf *conf, struct tls_sink *sin
 }
 
 static void
-set_server(struct tls_context *c, SSL_CTX *ctx, const struct tls_server_conf *conf,
+set_server(struct tls_context *c, struct tls_site *site, const struct tls_server_conf *conf,
     STACK_OF(X509) *authorities)
 {
+	SSL_CTX *ctx = site->ctx;
+
 	SSL_CTX_set_min_proto_version(ctx, conf->min_version == TLS_VERSION_1_3 ? TLS1_3_VERSION
 	    : TLS1_2_VERSION);
 	/* Our order, but who has no AES in hardware and says so gets ChaCha20. */
@@ -453,12 +489,13 @@ set_server(struct tls_context *c, SSL_CTX *ctx, const struct tls_server_conf *co
 	SSL_CTX_set_timeout(ctx, TLS_SESSION_SECONDS);
 	SSL_CTX_set_max_early_data(ctx, 0);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_tickets_on_key);
+	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, c);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_tlsext_servername_arg(ctx, c);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, c);
 	SSL_CTX_set_tlsext_status_cb(ctx, on_status);
 	SSL_CTX_set_tlsext_status_arg(ctx, c);
-	set_session_context(ctx, conf, authorities);
+	set_session_context(site, conf, authorities);
 	if (authorities != NULL)
 		set_authorities(ctx, conf, authorities);
 }
@@ -502,7 +539,7 @@ tls_context_new_server(const struct tls_server_conf *conf, struct tls_tickets *t
 		(void)add_site(c);	/* to look at the words all the same */
 	set_words(c->sites[0].ctx, conf, &sink);
 	for (i = 0; i < c->n_sites && sink.n_errors == 0; i++) {
-		set_server(c, c->sites[i].ctx, conf, authorities);
+		set_server(c, &c->sites[i], conf, authorities);
 		if (i > 0)
 			set_words(c->sites[i].ctx, conf, &sink);
 	}

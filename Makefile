@@ -40,7 +40,7 @@ LLHTTP_CFLAGS	:= -isystem /usr/share/include/llhttp
 LLHTTP_OBJ	:= $(patsubst %,$(B)/llhttp/%.o,api http llhttp)
 endif
 
-PKGS	:= libevent_core yaml-0.1 libssl libcrypto
+PKGS	:= libevent_core yaml-0.1 libssl libcrypto zlib libzstd
 WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
 	   -Wpointer-arith -Wvla -Wimplicit-fallthrough
 CFLAGS	?=

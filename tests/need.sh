@@ -3,7 +3,7 @@
 # Installs from Debian's packages what a target needs and the machine lacks; says what, asks nothing.
 # usage: need.sh build|test|acme|grade|valgrind|demo|bench|fuzz
 set -eu
-build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev libcrypt-dev"
+build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev libcrypt-dev zlib1g-dev libzstd-dev"
 if apt-cache policy libllhttp-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; then
 	build="$build libllhttp-dev"
 else
@@ -14,7 +14,7 @@ clients="curl openssl wrk chromium libnss3-tools"
 if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'; } >/dev/null 2>&1; then
 	clients="$clients nodejs npm"
 fi
-test="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme $clients"
+test="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme zstd $clients"
 case ${1:-build} in
 build) want=$build ;;
 test)  want=$test ;;

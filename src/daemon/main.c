@@ -9,6 +9,8 @@
 #include <llhttp.h>
 #include <openssl/crypto.h>
 #include <yaml.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #include "config/config.h"
 #include "daemon/tables.h"
@@ -54,9 +56,12 @@ print_version(void)
 	       "libevent %s\n"
 	       "llhttp %d.%d.%d\n"
 	       "libyaml %s\n"
-	       "openssl %s\n",
+	       "openssl %s\n"
+	       "zlib %s\n"
+	       "zstd %s\n",
 	    event_get_version(), LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH,
-	    yaml_get_version_string(), OpenSSL_version(OPENSSL_VERSION_STRING));
+	    yaml_get_version_string(), OpenSSL_version(OPENSSL_VERSION_STRING),
+	    zlibVersion(), ZSTD_versionString());
 }
 
 static int

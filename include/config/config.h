@@ -200,6 +200,14 @@ struct auth_conf {
 	struct auth_key  *api_keys; size_t n_api_keys;
 };
 
+/* What is encoded on its way to clients that want it. */
+struct compress_conf {
+	unsigned   *encodings; size_t n_encodings;	/* of enum encoding, the one liked best first */
+	struct str *types;     size_t n_types;		/* lower case, at most one * in each */
+	uint64_t    min_size;
+	unsigned    level;
+};
+
 enum route_scheme { ROUTE_ANY_SCHEME, ROUTE_HTTP, ROUTE_HTTPS };
 enum route_action { ROUTE_UPSTREAM, ROUTE_RESPOND, ROUTE_REDIRECT };
 struct route_conf {
@@ -226,6 +234,7 @@ struct route_conf {
 	struct { struct template to; unsigned status; } redirect;
 	struct header_rules  request_headers, response_headers;
 	const struct auth_conf *auth;	/* NULL: whoever may come */
+	const struct compress_conf *compress;	/* NULL: answers go as they are */
 	struct network      *allow; size_t n_allow;	/* none: all that are not denied */
 	struct network      *deny;  size_t n_deny;
 	uint64_t             max_body;

@@ -31,9 +31,9 @@ void section_upstream_finish(struct reading *, const struct node *upstreams);
 extern const struct type type_limits, type_caches;
 extern const struct row limit_rows[], cache_rows[];
 
-/* section_route.c, section_auth.c */
-extern const struct type type_auth, type_field_name;
-extern const struct row route_element, auth_rows[];
+/* section_route.c, section_auth.c, section_compress.c */
+extern const struct type type_auth, type_compress, type_field_name;
+extern const struct row route_element, auth_rows[], compress_rows[];
 
 /* section_root.c: the rows of the whole file, and what follows from all of it (the default route). */
 const struct row *section_root(void);

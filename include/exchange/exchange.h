@@ -22,6 +22,7 @@ struct arena;
 struct auth_check;
 struct cache_entry;
 struct cached;
+struct compress;
 struct evbuffer;
 struct generation;
 struct message;
@@ -89,6 +90,8 @@ struct exchange {
 	struct evbuffer *body;		/* of the request: kept for a retry, or not yet sent */
 	size_t          body_sent;	/* bytes of it that this attempt was given */
 	struct cached  *cached;		/* of a route with a cache, in the arena; else NULL */
+	struct compress *compress;	/* while the answer's body is encoded, in the arena; else NULL */
+	struct str      encoding;	/* of ours; empty: the answer went as it was */
 	struct refusal  refusal;	/* of an answer of our own that is an error */
 	const char     *detail;		/* of a failure, for the log alone */
 	struct auth_check *check;	/* of a password, while it is waited for; else NULL */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bodies between the two ports, with back-pressure, and the one door for answers: everything a
- * client is told passes respond_head, respond_body and respond_end.
+ * client is told passes respond_head, respond_body and respond_end (or respond_cut).
  */
 #ifndef EXCHANGE_RELAY_H
 #define EXCHANGE_RELAY_H
@@ -34,5 +34,7 @@ void relay_front_drained(struct exchange *);
 void respond_head(struct exchange *, struct message *);
 void respond_body(struct exchange *, const struct str *spans, size_t n);
 void respond_end(struct exchange *);
+/* The answer is cut, so that the client can tell. */
+void respond_cut(struct exchange *);
 
 #endif

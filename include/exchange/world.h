@@ -12,6 +12,7 @@
 #include "edge/front_h1.h"
 #include "edge/greet.h"
 #include "exchange/authenticate.h"
+#include "exchange/compress.h"
 #include "net/listener.h"
 #include "policy/limit.h"
 #include "net/loop.h"
@@ -45,6 +46,7 @@ struct world {
 	size_t                   n_live;
 	size_t                   n_refreshes;	/* of these, the cache's own */
 	struct authority         authority;
+	struct compressor        compressor;
 	struct access_log       *access_log;
 	struct metrics           metrics;
 	const struct site       *site;		/* our own pages, for who comes for those */

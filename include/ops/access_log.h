@@ -30,6 +30,7 @@ struct record {
 	struct str route, upstream, server;
 	unsigned   tries;
 	const char *cache;		/* what the cache did, or NULL */
+	struct str  encoding;		/* what weir encoded the answer in, or empty */
 	int64_t    queue_us, connect_us, first_byte_us, total_us;	/* -1: did not come to it */
 };
 

@@ -389,6 +389,9 @@ static const struct row route_rows[] = {
 	  .help = "fields of the request, as the server sees them" },
 	{ "response_headers", &type_section, 0, "{}", .rows = response_header_rows,
 	  .help = "fields of the answer" },
+	{ "compress", &type_compress, ROUTE(compress), .rows = compress_rows, .optional = true,
+	  .help = "answers of these kinds are encoded for clients that want it; a list of encodings, "
+	  "[zstd, gzip], is enough" },
 	{ "max_body", &type_body_limit, ROUTE(max_body), "64MB", 0, TB,
 	  .help = "of a request; 0 is no limit" },
 	{ .key = NULL },
@@ -399,7 +402,7 @@ static bool
 is_beside_the_request(const char *key)
 {
 	static const char *const beside[] = { "name", "host", "methods", "scheme", "cache", "limit",
-		"respond", "redirect", "response_headers", "max_body", "allow", "deny" };
+		"respond", "redirect", "response_headers", "compress", "max_body", "allow", "deny" };
 	size_t i;
 
 	for (i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
@@ -465,6 +468,8 @@ parse_route(struct reading *r, const struct row *row, const struct node *n, void
 		complain(r, n, "a route has one of upstream, respond and redirect");
 	if (node_find(n, "cache") != NULL && node_find(n, "upstream") == NULL)
 		complain_key(r, node_find(n, "cache"), STR("cache"), "only answers of an upstream are kept");
+	if (node_find(n, "compress") != NULL && node_find(n, "redirect") != NULL)
+		complain_key(r, node_find(n, "compress"), STR("compress"), "a redirect has no body");
 	if (route->respond.files.len > 0)
 		check_files(r, n, route);
 	if (route->name.len == 0)

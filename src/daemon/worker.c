@@ -35,6 +35,7 @@
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
 #include "exchange/world.h"
+#include "http/coder.h"
 #include "net/conn.h"
 #include "net/inherit.h"
 #include "net/listener.h"
@@ -594,6 +595,7 @@ init_modules(void)
 {
 	wait_module_init();
 	conn_module_init();
+	coder_module_init();
 	origin_module_init();
 	backend_module_init();
 	health_module_init();
@@ -615,6 +617,7 @@ fini_modules(void)
 	health_module_fini();
 	backend_module_fini();
 	origin_module_fini();
+	coder_module_fini();
 	conn_module_fini();
 	wait_module_fini();
 }
@@ -631,6 +634,7 @@ init(struct worker *wk, const struct source *source)
 	wk->n_files = process_files();
 	w->loop = loop_new();
 	w->scratch = arena_new(SCRATCH);
+	compressor_init(&w->compressor, w->loop);
 	TAILQ_INIT(&w->live);
 	TAILQ_INIT(&w->ended);
 	TAILQ_INIT(&w->fronts);
@@ -725,6 +729,7 @@ fini(struct worker *wk)
 		listener_registry_fini(&w->listeners);
 		cache_registry_fini(&w->caches);
 	}
+	compressor_fini(&w->compressor);
 	loop_free(w->loop);
 	tls_tickets_free(w->tickets);
 	metrics_fini(&w->metrics);

@@ -21,6 +21,7 @@
 #include "cache/cache_status.h"
 #include "cache/cache_store.h"
 #include "config/config.h"
+#include "exchange/compress.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
 #include "exchange/relay.h"
@@ -31,6 +32,7 @@
 enum {
 	PASS_FOR = 10000,		/* ms that an answer which could not be stored is remembered */
 	PIECE = 128 * 1024,		/* bytes of a stored body written at once */
+	PIECE_CODED = 32 * 1024,	/* of one that is compressed on its way */
 	PIECES_PER_TURN = 8,		/* then others have their turn */
 	SPANS = 16
 };
@@ -468,12 +470,15 @@ cached_pump(struct exchange *x)
 	struct cached *c = x->cached;
 	struct str spans[SPANS];
 	size_t n, i, total;
+	size_t limit = x->compress != NULL ? PIECE_CODED : PIECE;
 	int pieces;
 
 	for (pieces = 0; x->front != NULL && c->reader.entry != NULL; pieces++) {
 		if (x->front->ops->backlog(x->front) > FRONT_HIGH_MARK)
 			return;		/* on_drain pumps again */
-		n = cache_reader_peek(&c->reader, spans, SPANS, PIECE);
+		if (compress_is_tired(x))
+			return;		/* so does compress */
+		n = cache_reader_peek(&c->reader, spans, SPANS, limit);
 		if (n == 0)
 			return;
 		if (pieces == PIECES_PER_TURN) {

@@ -23,6 +23,7 @@
 #include "exchange/admit.h"
 #include "exchange/authenticate.h"
 #include "exchange/cached.h"
+#include "exchange/compress.h"
 #include "exchange/generation.h"
 #include "exchange/relay.h"
 #include "exchange/reply.h"
@@ -916,6 +917,7 @@ log_exchange(struct exchange *x)
 		.server = x->server,
 		.tries = x->tries,
 		.cache = cached_word(x),
+		.encoding = x->encoding,
 		.queue_us = x->picked_us > 0 || x->queue_us > 0 ? x->queue_us : -1,
 		.connect_us = x->connected_us > 0 ? x->connected_us - x->picked_us : -1,
 		.first_byte_us = x->first_byte_us > 0 ? x->first_byte_us - x->started_us : -1,
@@ -939,7 +941,6 @@ static void
 answer_failure(struct exchange *x, enum end why)
 {
 	const struct end_info *info = end_info(why);
-	struct front_stream *front = x->front;
 
 	if (why == END_QUEUE_FULL || why == END_QUEUE_TIMEOUT)
 		x->retry_after = line_retry_after(generation_pool(x->gen, x->upstream)->line);
@@ -953,8 +954,7 @@ answer_failure(struct exchange *x, enum end why)
 	}
 	if (x->takes_event && x->head_sent)
 		reply_stream_error(x, info->name, info->text);
-	x->front = NULL;
-	front->ops->reset(front);
+	respond_cut(x);
 }
 
 void
@@ -985,6 +985,7 @@ exchange_end(struct exchange *x, enum end why)
 		else
 			answer_failure(x, why);
 	}
+	compress_end(x);
 	if (x->status == 0)
 		x->status = end_info(x->end)->status;
 	if (!x->is_own)
@@ -1220,6 +1221,7 @@ lose_client(struct exchange *x, enum end why)
 		return;
 	}
 	x->abandoned = why;
+	compress_end(x);
 	keep_peer(x);
 	cached_client_gone(x);
 	relay_front_drained(x);
@@ -1248,10 +1250,7 @@ on_front_abort(void *arg, const struct refusal *why)
 void
 exchange_cut_client(struct exchange *x, enum end why)
 {
-	struct front_stream *front = x->front;
-
-	x->front = NULL;
-	front->ops->reset(front);
+	respond_cut(x);
 	lose_client(x, why);
 }
 

@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "exchange/admit.h"
 #include "exchange/cached.h"
+#include "exchange/compress.h"
 #include "exchange/exchange.h"
 #include "exchange/world.h"
 #include "http/message.h"
@@ -213,9 +214,20 @@ respond_head(struct exchange *x, struct message *m)
 	}
 	if (x->front == NULL)
 		return;
-	if (m->status >= 200)
+	if (m->status >= 200) {
 		admit_fields(x, m);
+		compress_head(x, m);
+	}
 	x->front->ops->send_head(x->front, m);
+}
+
+static void
+send_body(struct exchange *x, const struct str *spans, size_t n)
+{
+	x->bytes_out += total_of(spans, n);
+	if (x->takes_event && n > 0 && spans[n - 1].len > 0)
+		x->last_byte = spans[n - 1].p[spans[n - 1].len - 1];
+	x->front->ops->send_body(x->front, spans, n);
 }
 
 void
@@ -224,13 +236,14 @@ respond_body(struct exchange *x, const struct str *spans, size_t n)
 	exchange_touch(x);
 	if (x->front == NULL)
 		return;
-	x->bytes_out += total_of(spans, n);
-	if (x->takes_event && n > 0 && spans[n - 1].len > 0)
-		x->last_byte = spans[n - 1].p[spans[n - 1].len - 1];
-	x->front->ops->send_body(x->front, spans, n);
+	if (x->compress != NULL)
+		compress_body(x, spans, n);
+	else
+		send_body(x, spans, n);
 	/* What fills the cache comes at the server's pace, whatever this client's is. */
-	if (x->origin == NULL || x->origin_held || cached_is_filling(x) ||
-	    x->front->ops->backlog(x->front) <= FRONT_HIGH_MARK)
+	if (x->origin == NULL || x->origin_held || cached_is_filling(x))
+		return;
+	if (x->front->ops->backlog(x->front) <= FRONT_HIGH_MARK && !compress_is_tired(x))
 		return;
 	x->origin_held = true;
 	origin_hold(x->origin, true);
@@ -242,8 +255,20 @@ respond_end(struct exchange *x)
 	struct front_stream *front = x->front;
 	const struct message *m = x->response;
 
+	if (front == NULL)
+		return;
+	compress_finish(x);
 	x->front = NULL;
-	if (front != NULL)
-		front->ops->finish(front, m != NULL ? m->trailers : NULL,
-		    m != NULL ? m->n_trailers : 0);
+	front->ops->finish(front, m != NULL ? m->trailers : NULL, m != NULL ? m->n_trailers : 0);
+}
+
+void
+respond_cut(struct exchange *x)
+{
+	struct front_stream *front = x->front;
+
+	compress_flush(x);
+	compress_end(x);
+	x->front = NULL;
+	front->ops->reset(front);
 }

@@ -289,7 +289,7 @@ reply_send(struct exchange *x)
 	if (x->request->method == METHOD_HEAD || !m->has_length)
 		m->framing = FRAMING_NONE;
 	respond_head(x, m);
-	if (m->framing == FRAMING_COUNTED)
+	if (m->framing != FRAMING_NONE)
 		respond_body(x, &r.body, 1);
 	if (x->page == NULL)
 		return;

@@ -198,6 +198,7 @@ GET_TEXT(upstream)
 GET_TEXT(server)
 GET_NUMBER(tries)
 GET_WORD(cache, r->cache)
+GET_TEXT(encoding)
 GET_TIME(queue)
 GET_TIME(connect)
 GET_TIME(first_byte)
@@ -247,6 +248,8 @@ static const struct row rows[] = {
 	{ "cache", get_cache, JSON_WHEN_SET,
 	  "what the cache did: hit, stale, collapsed (followed another's fetch), revalidated, miss "
 	  "(stored), pass (not storable), bypass, refresh (nobody's request); null without one" },
+	{ "encoding", get_encoding, JSON_WHEN_SET,
+	  "what weir encoded the answer in: gzip or zstd; null when it went as it came" },
 	{ "queue_ms", get_queue, JSON_ALWAYS,
 	  "milliseconds in line for a server" },
 	{ "connect_ms", get_connect, JSON_ALWAYS,

@@ -93,6 +93,8 @@ VALUES = {
     "routes.auth.basic.file": "/etc/weir/others",
     "routes.auth.basic.realm": "'our models'",
     "routes.auth.keys.file": "/etc/weir/other.keys",
+    "routes.compress.encodings": "gzip",
+    "routes.compress.types": "[text/html, \"*\", APPLICATION/*+json]",
     "routes.allow": "[192.0.2.0/24, \"2001:db8::/32\"]",
     "routes.deny": "192.0.2.1",
     "routes.cache": "answers",

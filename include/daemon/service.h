@@ -22,5 +22,9 @@ void service_ready(struct service *);
 void service_reloading(struct service *);
 void service_reloaded(struct service *, const char *failed);
 void service_stopping(struct service *);
+/* Instead of service_ready, after another process of ours: it introduces us to the manager, which listens
+ * to us from then on; and in that one, which is not listened to any more. */
+void service_took_over(struct service *);
+void service_handed_over(struct service *);
 
 #endif

@@ -35,7 +35,9 @@ bool upgrade_start(struct upgrade *, struct loop *, const struct listener_regist
     char **argv, struct err *);
 /* In the new process: the descriptor of tickets, the caller's from here on; -1: none.  Once. */
 int upgrade_take_tickets(void);
-/* In the new process, once it accepts: the old one hears of it.  Nothing when there is none. */
-void upgrade_tell_ready(void);
+/* We stop: who is starting is ended, or it would hold the sockets when we are gone.  No event follows. */
+void upgrade_cancel(struct upgrade *);
+/* In the new process, once it accepts: the old one hears of it.  False when there is none. */
+bool upgrade_tell_ready(void);
 
 #endif

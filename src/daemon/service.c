@@ -98,6 +98,23 @@ service_ready(struct service *s)
 }
 
 void
+service_took_over(struct service *s)
+{
+	if (!notify_is_on())
+		return;
+	deadline_arm(&s->status, STATUS_EVERY);
+	if (notify_watchdog() > 0)
+		deadline_arm(&s->watchdog, notify_watchdog());
+}
+
+void
+service_handed_over(struct service *s)
+{
+	deadline_disarm(&s->status);
+	deadline_disarm(&s->watchdog);
+}
+
+void
 service_reloading(struct service *s)
 {
 	struct timespec ts;

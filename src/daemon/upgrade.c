@@ -68,6 +68,16 @@ on_late(void *arg)
 }
 
 void
+upgrade_cancel(struct upgrade *u)
+{
+	if (u->child == 0)
+		return;
+	log_info("upgrade: process %d is ended, we stop", (int)u->child);
+	(void)kill(u->child, SIGKILL);
+	end(u);
+}
+
+void
 upgrade_init(struct upgrade *u, struct loop *loop, void (*on_ready)(void *),
     void (*on_fail)(void *, const char *), void *arg)
 {
@@ -210,13 +220,15 @@ upgrade_take_tickets(void)
 	return take_fd(TICKETS_VARIABLE);
 }
 
-void
+bool
 upgrade_tell_ready(void)
 {
 	int fd = take_fd(READY_VARIABLE);
+	bool is_heard;
 
 	if (fd < 0)
-		return;
-	(void)!write(fd, "r", 1);
+		return false;
+	is_heard = write(fd, "r", 1) == 1;
 	close(fd);
+	return is_heard;
 }

@@ -540,6 +540,7 @@ on_stop(evutil_socket_t number, short what, void *arg)
 	(void)what;
 	clock_update();
 	if (!wk->world.is_draining) {
+		upgrade_cancel(&wk->upgrade);
 		start_drain(wk);
 		return;
 	}
@@ -576,6 +577,7 @@ on_upgraded(void *arg)
 	log_info("upgrade: ok, process %d takes over", (int)wk->upgrade.child);
 	/* The manager believes this of us only. */
 	notify_send("MAINPID=%d", (int)wk->upgrade.child);
+	service_handed_over(&wk->service);
 	wk->world.listeners.is_handed_over = true;
 	if (!wk->world.is_draining)
 		start_drain(wk);
@@ -808,8 +810,10 @@ worker_run(const struct source *source)
 	if (g != NULL && !wk.is_done) {
 		say_started(g);
 		inherit_warn_unused();
-		upgrade_tell_ready();
-		service_ready(&wk.service);
+		if (upgrade_tell_ready())
+			service_took_over(&wk.service);
+		else
+			service_ready(&wk.service);
 		while (!wk.is_done)
 			loop_turn(wk.world.loop);
 	}

@@ -78,25 +78,75 @@ def test_new_one_does_not_start():
 
 
 def test_manager_hears_of_the_new_one():
-    with folder() as d:
-        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    gate = Gate()
+    o = Origin(lambda c, r: (gate.wait(), c.answer("x")) if r.target == "/slow" else c.answer("x"))
+    with folder() as d, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(os.path.join(d, "n"))
         s.settimeout(20)
-        w = Weir(conf(), Origin(), env={"NOTIFY_SOCKET": os.path.join(d, "n")})
-        assert b"READY=1" in s.recv(4096)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        words = []
+
+        def hear():
+            text, credentials, _, _ = s.recvmsg(4096, 64)
+            words.append((struct.unpack("3i", credentials[0][2])[0], text.decode()))
+            return words[-1]
+
+        w = Weir(conf(), o, env={"NOTIFY_SOCKET": os.path.join(d, "n"), "WATCHDOG_USEC": "400000"})
+        assert "READY=1" in hear()[1]
+        slow = Client(w).request(target="/slow")
+        eventually(lambda: o.heads)
         w.signal(signal.SIGUSR2)
-        pid, words = new_pid(w), []
-        while not any(f"MAINPID={pid}" == x for x in words):
-            words.append(s.recv(4096).decode())
+        pid = new_pid(w)
+        while (w.pid, f"MAINPID={pid}") not in words:
+            hear()
+        assert not any(p == pid for p, _ in words), "nobody believes it before"
+        del words[:]
+        # From then on it is the new one that is believed, and how it goes is what is shown.
+        while not {"STATUS", "WATCHDOG"} <= {x.split("=")[0] for p, x in words if p == pid}:
+            hear()
+        assert (pid, "STATUS=0 requests in flight, 1 of 1 servers up") in words, words
+        assert w.process.poll() is None, "the old one has something to finish"
+        gate.open()
+        assert slow.recv_response().status == 200
         assert w.wait() == 0
         # The old one goes without a word: it is not the service that stops.
         s.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
-                words.append(s.recv(4096).decode())
-        assert not any("STOPPING" in x for x in words), words
+                hear()
+        assert {p for p, _ in words} == {pid}, words
         stop(w, pid)
-        s.close()
+
+
+def test_what_else_may_come_while_it_starts():
+    """A second USR2; and everybody is served meanwhile."""
+    w = Weir(conf(), Origin())
+    with open(w.file, encoding="utf-8") as f:
+        good = f.read()
+    # A new one that takes its time: it reads its configuration from a pipe.
+    os.rename(w.file, w.file + ".kept")
+    os.mkfifo(w.file)
+    w.signal(signal.SIGUSR2)
+    child = int(eventually(lambda: re.search(r"upgrade: process (\d+) is starting", w.stderr)).group(1))
+    w.signal(signal.SIGUSR2)
+    eventually(lambda: "a new program is starting already" in w.stderr)
+    assert get(w).status == 200
+    with open(w.file, "w", encoding="utf-8") as f:
+        f.write(good)
+    assert new_pid(w) == child
+    assert w.wait() == 0
+    assert get(w).status == 200
+    stop(w, child)
+
+
+def test_stopped_while_it_starts():
+    w = Weir(conf(), Origin())
+    os.rename(w.file, w.file + ".kept")
+    os.mkfifo(w.file)
+    w.signal(signal.SIGUSR2)
+    child = int(eventually(lambda: re.search(r"upgrade: process (\d+) is starting", w.stderr)).group(1))
+    w.stop()
+    eventually(lambda: not os.path.exists(f"/proc/{child}"), 20, "who would take over is not left behind")
 
 
 main()

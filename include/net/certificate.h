@@ -49,7 +49,7 @@ const char *tls_reason(void);
 bool certificate_load(struct certificate *, const struct tls_pair_conf *, const char *prefix,
     struct tls_sink *);
 void certificate_free(struct certificate *);
-/* Reads certificates alone (of authorities); NULL after an error was told at where. */
-STACK_OF(X509) *certificate_read_all(struct str path, const char *where, struct tls_sink *);
+/* Reads certificates alone, of authorities; NULL after an error was told at where. */
+STACK_OF(X509) *certificate_read_authorities(struct str path, const char *where, struct tls_sink *);
 
 #endif

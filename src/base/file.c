@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,15 @@ why_not(int error)
 	default:
 		return strerror(error);
 	}
+}
+
+static const char *
+why_too_large(size_t max)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "the file is too large, at most %zu KB are read", max / 1024);
+	return text;
 }
 
 /* A file may grow while it is read: what is beyond its size now is not looked at. */
@@ -58,7 +68,7 @@ read_regular(int fd, size_t max, size_t *len, const char **why)
 	else if (!S_ISREG(st.st_mode))
 		*why = "that is no regular file";
 	else if ((uint64_t)st.st_size > max)
-		*why = "the file is too large";
+		*why = why_too_large(max);
 	else if ((text = read_all(fd, (size_t)st.st_size, len)) != NULL)
 		return text;
 	else

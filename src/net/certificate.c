@@ -72,6 +72,25 @@ tls_reason(void)
 	return text != NULL ? text : "unknown error";
 }
 
+/* --- words ------------------------------------------------------------------------------------------ */
+
+static int64_t
+seconds_of(const ASN1_TIME *t)
+{
+	struct tm tm;
+
+	if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1)
+		return 0;
+	return (int64_t)timegm(&tm);
+}
+
+static const char *
+subject_of(X509 *x, char buf[SUBJECT_MAX])
+{
+	X509_NAME_oneline(X509_get_subject_name(x), buf, SUBJECT_MAX);
+	return buf;
+}
+
 /* --- files ---------------------------------------------------------------------------------------- */
 
 /* The file as a BIO over *text, which is to be freed after it. */
@@ -103,17 +122,32 @@ close_file(BIO *bio, char *text, size_t len)
 	free(text);
 }
 
-STACK_OF(X509) *
-certificate_read_all(struct str path, const char *where, struct tls_sink *sink)
+/* It is not PEM; a sequence of ASN.1 is what should have been made PEM of. */
+static void
+tell_no_pem(struct str path, const char *what, const char *label, const char *command, char first,
+    const char *where, struct tls_sink *sink)
+{
+	if (first == 0x30)
+		tls_sink_error(sink, where, "%.*s: this is DER, PEM is expected: openssl %s -inform DER "
+		    "-in FILE -out NEWFILE", STR_ARG(path), command);
+	else
+		tls_sink_error(sink, where, "%.*s: no %s in it, PEM is expected (-----BEGIN %s-----)",
+		    STR_ARG(path), what, label);
+}
+
+static STACK_OF(X509) *
+read_all(struct str path, const char *where, struct tls_sink *sink)
 {
 	STACK_OF(X509) *all;
 	char *text;
 	BIO *bio = open_file(path, where, sink, &text);
 	unsigned long error;
+	char first;
 	X509 *x;
 
 	if (bio == NULL)
 		return NULL;
+	first = text[0];
 	all = sk_X509_new_null();
 	check(all != NULL);
 	ERR_clear_error();
@@ -127,14 +161,36 @@ certificate_read_all(struct str path, const char *where, struct tls_sink *sink)
 		return all;
 	}
 	if (ERR_GET_REASON(error) == PEM_R_NO_START_LINE)
-		tls_sink_error(sink, where, "%.*s: no certificate in it, PEM is expected "
-		    "(-----BEGIN CERTIFICATE-----)", STR_ARG(path));
+		tell_no_pem(path, "certificate", "CERTIFICATE", "x509", first, where, sink);
 	else
 		tls_sink_error(sink, where, "%.*s: certificate %d in it cannot be read: %s",
 		    STR_ARG(path), sk_X509_num(all) + 1, tls_reason());
 	ERR_clear_error();
 	sk_X509_pop_free(all, X509_free);
 	return NULL;
+}
+
+/* Who trusts it trusts nobody by it. */
+static void
+warn_expired(STACK_OF(X509) *all, struct str path, const char *where, struct tls_sink *sink)
+{
+	char subject[SUBJECT_MAX];
+	int i;
+
+	for (i = 0; i < sk_X509_num(all); i++)
+		if (seconds_of(X509_get0_notAfter(sk_X509_value(all, i))) <= (int64_t)time(NULL))
+			tls_sink_warn(sink, where, "%.*s: certificate %d in it (%s) has expired, what it "
+			    "issued is not believed", STR_ARG(path), i + 1,
+			    subject_of(sk_X509_value(all, i), subject));
+}
+
+STACK_OF(X509) *
+certificate_read_authorities(struct str path, const char *where, struct tls_sink *sink)
+{
+	STACK_OF(X509) *all = read_all(path, where, sink);
+
+	warn_expired(all, path, where, sink);
+	return all;
 }
 
 static int
@@ -167,9 +223,11 @@ read_key(struct str path, const char *where, struct tls_sink *sink)
 	char *text;
 	BIO *bio = open_file(path, where, sink, &text);
 	EVP_PKEY *key;
+	char first;
 
 	if (bio == NULL)
 		return NULL;
+	first = text[0];
 	ERR_clear_error();
 	key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked);
 	close_file(bio, text, strlen(text));
@@ -179,23 +237,12 @@ read_key(struct str path, const char *where, struct tls_sink *sink)
 		tls_sink_error(sink, where, "%.*s: has a passphrase, which nobody is there to enter: "
 		    "openssl pkey -in FILE -out NEWFILE takes it off", STR_ARG(path));
 	else
-		tls_sink_error(sink, where, "%.*s: no private key in it, PEM is expected "
-		    "(-----BEGIN PRIVATE KEY-----)", STR_ARG(path));
+		tell_no_pem(path, "private key", "PRIVATE KEY", "pkey", first, where, sink);
 	ERR_clear_error();
 	return key;
 }
 
 /* --- what a certificate says ---------------------------------------------------------------------- */
-
-static int64_t
-seconds_of(const ASN1_TIME *t)
-{
-	struct tm tm;
-
-	if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1)
-		return 0;
-	return (int64_t)timegm(&tm);
-}
 
 static void
 format_day(int64_t seconds, char buf[16])
@@ -205,13 +252,6 @@ format_day(int64_t seconds, char buf[16])
 
 	if (gmtime_r(&t, &tm) == NULL || strftime(buf, 16, "%Y-%m-%d", &tm) == 0)
 		snprintf(buf, 16, "?");
-}
-
-static const char *
-subject_of(X509 *x, char buf[SUBJECT_MAX])
-{
-	X509_NAME_oneline(X509_get_subject_name(x), buf, SUBJECT_MAX);
-	return buf;
 }
 
 static void
@@ -445,7 +485,7 @@ static bool
 take_files(struct certificate *c, const struct tls_pair_conf *conf, const char *at_cert,
     const char *at_key, struct tls_sink *sink)
 {
-	STACK_OF(X509) *all = certificate_read_all(conf->cert, at_cert, sink);
+	STACK_OF(X509) *all = read_all(conf->cert, at_cert, sink);
 
 	c->key = read_key(conf->key, at_key, sink);
 	if (all == NULL)

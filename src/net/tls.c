@@ -531,7 +531,7 @@ tls_context_new_server(const struct tls_server_conf *conf, struct tls_tickets *t
 	for (i = 0; i < conf->n_certificates; i++)
 		take_pair(c, &conf->certificates[i], i, &sink);
 	if (conf->client_ca.len > 0) {
-		authorities = certificate_read_all(conf->client_ca, "client_ca", &sink);
+		authorities = certificate_read_authorities(conf->client_ca, "client_ca", &sink);
 		c->subject_field = copy(conf->subject_field);
 		c->verify = true;
 	}
@@ -572,7 +572,7 @@ set_trust(SSL_CTX *ctx, const struct tls_client_conf *conf, struct tls_sink *sin
 			    "install ca-certificates or name a file", tls_reason());
 		return;
 	}
-	authorities = certificate_read_all(conf->ca, "ca", sink);
+	authorities = certificate_read_authorities(conf->ca, "ca", sink);
 	trust(ctx, authorities);
 	sk_X509_pop_free(authorities, X509_free);
 }

@@ -73,6 +73,12 @@ def test_missing_and_unreadable():
     check(one(pair.cert, pair.cert), "no private key in it")
     check(one(write("broken.pem", open(pair.leaf, "rb").read().replace(b"A", b"!", 3)), pair.key), "cannot be read")
     check(one(write("half.pem", open(pair.leaf, "rb").read()[:300]), pair.key), "cannot be read")
+    for what, path, place in (("x509", pair.leaf, "cert"), ("pkey", pair.key, "key")):
+        der = ca.dir / f"{what}.der"
+        openssl(what, "-in", path, "-outform", "DER", "-out", der)
+        check(one(*((der, pair.key) if place == "cert" else (pair.cert, der))),
+              (f"certificates[0].{place}", f"this is DER, PEM is expected: openssl {what} -inform DER"))
+    check(one(write("big.pem", b"x" * (4 << 20) + b"x"), pair.key), "too large, at most 4096 KB")
     check("{}", "missing")
     check("{certificates: []}", "0 entries")
     check(f"{{certificates: [{{cert: {pair.cert}}}]}}", ("key", "missing"))
@@ -134,6 +140,10 @@ def test_other_things():
     check(tls + ", groups: nonsense}", "tls.groups")
     check(tls + ", min_version: 1.1}", ("tls.min_version", "1.2"))
     check(tls + ", client_ca: /nowhere}", ("tls.client_ca", "no such file"))
+    old = Authority("Old CA")
+    old._sign(old.key, old.cert, "/CN=Old CA", "basicConstraints=critical,CA:TRUE", -9, -2, own=True)
+    both = write("both.pem", ca.cert, old.cert)
+    check(tls + f", client_ca: {both}}}", ("tls.client_ca: warning:", "certificate 2 in it (/CN=Old CA) has expired"), code=0)
     check(tls + ", verify_client: optional}", ("tls.verify_client", "client_ca"))
     check(tls + f", client_ca: {ca.cert}, subject_field: Connection}}", "tls.subject_field")
     check(tls + ", certficates: 1}", ("tls.certficates", "did you mean certificates"))

@@ -14,7 +14,8 @@ clients="curl openssl wrk chromium libnss3-tools"
 if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'; } >/dev/null 2>&1; then
 	clients="$clients nodejs npm"
 fi
-test="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme zstd $clients"
+test="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme zstd \
+	python3-prometheus-client $clients"
 case ${1:-build} in
 build) want=$build ;;
 test)  want=$test ;;

@@ -98,7 +98,7 @@ class Scrape:
         self.text = r.body.decode("utf-8", errors="strict")
         self.families = parse(self.text)
 
-    def all(self, name, **labels):
+    def all(self, name, /, **labels):
         """Every number of the name whose labels are these and maybe more: {labels: number}."""
         family = self.families.get(name)
         if family is None:
@@ -110,9 +110,9 @@ class Scrape:
         return {key: n for (sample, key), n in family.samples.items()
                 if sample == name and want <= set(key)}
 
-    def __call__(self, name, **labels):
+    def __call__(self, name, /, **labels):
         """The one number with these labels, exactly; None when it is not there."""
         return self.all(name, **labels).get(tuple(sorted(labels.items())))
 
-    def sum(self, name, **labels):
+    def sum(self, name, /, **labels):
         return sum(self.all(name, **labels).values())

@@ -382,6 +382,8 @@ class Demo:
             raise Failed(f"{self.conf} has {n} lines that begin with \"listen: \", not one")
         for shipped, port in zip((8001, 8002, 8003, 8004), self.ports):
             text = re.sub(rf"127\.0\.0\.1:{shipped}\b", f"{HOST}:{port}", text)
+        # The port of the shipped file may be a running weir's.
+        text = re.sub(r"^admin: .*$", f'admin: {{listen: "unix:{self.admin()}"}}', text, flags=re.M)
         path = os.path.join(self.folder, "weir.yaml")
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
@@ -389,6 +391,9 @@ class Demo:
             self.weir = Child("weir", [os.path.join(self.build, "weir"), "-c", path], self.folder)
             self.note()
         self.wait_for(self.weir, self.port)
+
+    def admin(self):
+        return os.path.join(self.folder, "admin.sock")
 
     def wait_for(self, child, port):
         end = time.monotonic() + 20
@@ -694,6 +699,7 @@ def show(args):
         demo.start()
         say(f"weir on {HOST}:{demo.port} with {os.path.relpath(args.conf)} (its port changed), "
             f"model instances on {', '.join(f':{p}' for p in demo.ports)}")
+        say(f"how it goes: curl --unix-socket {demo.admin()} http://weir/status (or /metrics)")
         for scenario in SCENARIOS:
             if args.only is None or scenario.__name__ in args.only.split(","):
                 scenario(demo)

@@ -119,6 +119,7 @@ def start_shipped(folder, port, ports):
         text = text.replace(f"127.0.0.1:{8001 + i}", f"{HOST}:{p}")
     text = re.sub(r"^listen: .*$", f'listen: ["{HOST}:{port}"]', text, flags=re.M)
     text = re.sub(r"^access_log: .*$", "access_log: off", text, flags=re.M)
+    text = re.sub(r"^admin: .*$", "admin: {listen: []}", text, flags=re.M)
     text = re.sub(r"^drain_timeout: .*$", "drain_timeout: 1s", text, flags=re.M)
     return weir(write(f"{folder}/weir.yaml", text))
 

@@ -22,15 +22,19 @@ make_status(void *arg, struct page *page)
 	status_write(arg, &page->body);
 }
 
-/* For who sends clients here, or not: while it drains it serves, but nobody new should come. */
+/*
+ * For who sends clients here, or not: while it drains it serves, but nobody new should come.  Where
+ * another process has the sockets already, who comes finds that one.
+ */
 static void
 make_health(void *arg, struct page *page)
 {
-	const struct admin *a = arg;
+	const struct world *w = ((const struct admin *)arg)->world;
+	bool is_leaving = w->is_draining && !w->listeners.is_handed_over;
 
 	page->type = STR("text/plain; charset=utf-8");
-	page->status = a->world->is_draining ? 503 : 200;
-	text_add(&page->body, a->world->is_draining ? STR("draining\n") : STR("OK\n"));
+	page->status = is_leaving ? 503 : 200;
+	text_add(&page->body, is_leaving ? STR("draining\n") : STR("OK\n"));
 }
 
 static const struct page_row rows[] = {

@@ -187,6 +187,7 @@ def test_the_shipped_file():
         text = f.read().replace("listen: [80]", 'listen: ["127.0.0.1:$PORT"]')
     for i in range(1, 5):
         text = text.replace(f"127.0.0.1:800{i}", f"$O{i}")
+    text = text.replace("127.0.0.1:9145", "127.0.0.1:$PORT2")
     text = text.replace("access_log: {path: stdout, format: json}\n", LOG)
     with Weir(text, *[Origin() for _ in range(4)]) as w:
         c = Client(w)
@@ -200,6 +201,7 @@ def test_the_shipped_file():
         assert 21 <= len(passed) <= most and len(passed) + len(refused) == 100, (len(passed), most)
         assert all(r.get("Retry-After") == "1" for r in refused), refused
         assert all(get(w, "/healthz").status == 200 for _ in range(50))
+        assert get(f"127.0.0.1:{w.names['PORT2']}", "/healthz").body == b"OK\n"
 
 
 # --- who counts as one ----------------------------------------------------------------------------

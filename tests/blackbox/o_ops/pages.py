@@ -164,6 +164,48 @@ def test_it_says_that_it_stops():
     w.stop()
 
 
+def test_the_next_program_has_it():
+    """USR2: at once that of the new process, also while the old one ends; who asks the old one still
+    is not told to send nobody here."""
+    gate = Gate()
+
+    def slow(conn, r):
+        if r.target == "/slow":
+            gate.wait()
+        conn.answer("done")
+
+    o = Origin(slow)
+    w = Weir(conf(extra=ADMIN), o)
+    c = Client(w).request(target="/slow")
+    o.wait()
+    watcher = Client(admin(w))
+    assert json.loads(watcher.ask(target="/status").body)["pid"] == w.pid
+    w.signal(signal.SIGUSR2)
+    m = eventually(lambda: re.search(r"upgrade: ok, process (\d+) takes over", w.stderr), 30, "it takes over")
+    r = watcher.ask(target="/healthz")
+    assert (r.status, r.body) == (200, b"OK\n") and w.process.poll() is None
+    for _ in range(20):
+        assert json.loads(get(admin(w), "/status").body)["pid"] == int(m.group(1))
+    gate.open()
+    assert c.recv_response().body == b"done"
+    assert w.wait() == 0
+    os.kill(int(m.group(1)), signal.SIGTERM)
+    eventually(lambda: not os.path.exists(f"/proc/{m.group(1)}"), 20, "the new program ends")
+    assert "books" not in w.stderr and w.stderr.rstrip().endswith("stopped"), w.stderr
+    w.check_stderr()
+    w.stopped = True
+
+
+def test_a_socket_that_systemd_holds():
+    port = free_port()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", port))
+        s.listen(64)
+        with Weir(conf(extra=ADMIN), Origin(), PORT2=port, sockets=[s]) as w:
+            assert get(admin(w), "/healthz").body == b"OK\n"
+            assert "not name it" not in w.stderr
+
+
 def test_a_watcher_that_does_not_read():
     """Its answers are bounded, and clients are served; it does not hold up the end."""
     routes = "[" + ", ".join(f"{{path: /{i}, upstream: up, name: {'r' * 500}{i}}}" for i in range(300)) + "]"

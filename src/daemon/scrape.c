@@ -208,7 +208,8 @@ tell_state(struct scrape *s, const struct line *line, const struct member *m)
 
 	switch (s->metric) {
 	case METRIC_SERVER_UP:
-		put(s, labels, !m->conf->down && backend_is_up(b, clock_now()));
+		if (!m->conf->down)
+			put(s, labels, backend_is_up(b, clock_now()));
 		break;
 	case METRIC_SERVER_EJECTED:
 		put(s, labels, backend_health(b, clock_now()) != BACKEND_UP);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/encoding.h"
 #include "base/str.h"
 #include "net/loop.h"
 
@@ -28,7 +29,8 @@ struct compressor {
 	size_t       used;
 	struct compress_list tired;	/* had their share of this turn; the first is the next to go on */
 	struct task  next;
-	uint64_t     refused;		/* answers that went as they are for want of a coder */
+	/* Since the start; of ENCODING_IDENTITY the answers that went as they are for want of a coder. */
+	struct { uint64_t answers, in, out; } done[ENCODING_COUNT];
 	msec         warned;
 };
 

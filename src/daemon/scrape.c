@@ -22,6 +22,7 @@
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
 #include "exchange/world.h"
+#include "http/coder.h"
 #include "net/conn.h"
 #include "net/tls.h"
 #include "ops/access_log.h"
@@ -388,6 +389,26 @@ collect_accepted(struct scrape *s)
 }
 
 static void
+collect_compressed(struct scrape *s)
+{
+	const struct compressor *c = &s->w->compressor;
+	int e;
+
+	for (e = ENCODING_IDENTITY + 1; e < ENCODING_COUNT; e++) {
+		struct str name = coder_name((enum encoding)e);
+
+		if (s->metric == METRIC_COMPRESSED)
+			put(s, LABELS(name), c->done[e].answers);
+		else {
+			put(s, LABELS(name, STR("in")), c->done[e].in);
+			put(s, LABELS(name, STR("out")), c->done[e].out);
+		}
+	}
+	if (s->metric == METRIC_COMPRESSED)
+		put_word(s, "none", c->done[ENCODING_IDENTITY].answers);
+}
+
+static void
 collect_pauses(struct scrape *s)
 {
 	put_word(s, "max_connections", s->w->listeners.n_pauses);
@@ -461,6 +482,9 @@ collect_one(struct scrape *s)
 	case METRIC_RELOAD_OK:
 		n = !a->last_failed;
 		break;
+	case METRIC_COMPRESSING:
+		n = coder_count();
+		break;
 	case METRIC_GENERATIONS:
 		n = s->w->n_generations;
 		break;
@@ -527,6 +551,9 @@ static void (*const collectors[METRIC_COUNT])(struct scrape *) = {
 	[METRIC_CACHE_ENTRIES] = collect_caches,
 	[METRIC_CACHE_BYTES] = collect_caches,
 	[METRIC_CACHE_SIZE] = collect_caches,
+	[METRIC_COMPRESSED] = collect_compressed,
+	[METRIC_COMPRESSED_BYTES] = collect_compressed,
+	[METRIC_COMPRESSING] = collect_one,
 	[METRIC_CONNECTIONS] = collect_connections,
 	[METRIC_CONNECTIONS_MAX] = collect_connections_max,
 	[METRIC_ACCEPTED] = collect_accepted,

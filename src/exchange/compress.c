@@ -36,6 +36,7 @@ enum {
 struct compress {
 	struct exchange *x;
 	struct coder    *coder;
+	enum encoding    encoding;
 	size_t           taken;		/* bytes of this turn */
 	bool             is_tired;
 	struct task      turn_end;	/* flushes */
@@ -74,6 +75,7 @@ pass(struct compress *c, size_t from)
 	if (span.len == 0)
 		return;
 	c->x->bytes_out += span.len;
+	s->done[c->encoding].out += span.len;
 	c->x->front->ops->send_body(c->x->front, &span, 1);
 }
 
@@ -161,23 +163,26 @@ on_next(void *arg)
 static void
 refuse(struct compressor *s)
 {
-	s->refused++;
+	s->done[ENCODING_IDENTITY].answers++;
 	if (s->warned != 0 && clock_now() - s->warned < WARN_EVERY)
 		return;
 	s->warned = clock_now();
 	log_warn("%d answers are being compressed, which is the most: %llu so far went uncompressed",
-	    CODERS_MAX, (unsigned long long)s->refused);
+	    CODERS_MAX, (unsigned long long)s->done[ENCODING_IDENTITY].answers);
 }
 
 static void
-begin(struct exchange *x, struct coder *coder)
+begin(struct exchange *x, enum encoding encoding, struct coder *coder)
 {
 	struct compress *c = arena_zalloc(x->arena, sizeof(*c));
 
 	c->x = x;
 	c->coder = coder;
+	c->encoding = encoding;
 	task_init(&c->turn_end, on_turn_end, c);
 	x->compress = c;
+	x->encoding = coder_name(encoding);
+	x->world->compressor.done[encoding].answers++;
 }
 
 void
@@ -211,18 +216,19 @@ compress_head(struct exchange *x, struct message *m)
 		return;
 	}
 	encode_head(m, encoding, scratch);
-	x->encoding = coder_name(encoding);
-	begin(x, coder);
+	begin(x, encoding, coder);
 }
 
 void
 compress_body(struct exchange *x, const struct str *spans, size_t n)
 {
 	struct compress *c = x->compress;
-	size_t i;
+	size_t i, total = 0;
 
 	for (i = 0; i < n; i++)
-		c->taken += spans[i].len;
+		total += spans[i].len;
+	c->taken += total;
+	x->world->compressor.done[c->encoding].in += total;
 	code(c, spans, n, CODER_MORE);
 	loop_defer(x->world->loop, &c->turn_end);
 	if (c->taken >= SHARE && !c->is_tired)

@@ -27,8 +27,8 @@ def server(body=BODY, status="200 OK", headers=(), type="text/plain"):
                                         [("Content-Type", type), *headers]))
 
 
-def weir(o, route=ROUTE, **more):
-    return Weir(conf(route=route, **more), o)
+def weir(o, route=ROUTE, up="", extra="", **names):
+    return Weir(conf(route=route, up=up, extra=extra), o, **names)
 
 
 def is_plain(r, body=BODY):
@@ -345,10 +345,9 @@ def test_slow_readers():
         assert max(x.sent for x in o.conns[2:]) < len(body), "nobody was stopped"
         grown = rss(w) - before
         assert VALGRIND or grown < 6 * (3 << 20), f"{grown} bytes for six"
-        for c in cs[:2]:
-            m = Response(b"HTTP/1.1 200 OK\r\n\r\n")
+        for c, name in zip(cs[:2], ("zstd", "gzip")):
+            m = Response(b"HTTP/1.1 200 OK\r\nContent-Encoding: " + name.encode() + b"\r\n\r\n")
             c.read_chunks(m)
-            m.headers = [("Content-Encoding", "zstd" if c is cs[0] else "gzip")]
             assert decode(m) == body
 
 
@@ -372,7 +371,7 @@ def test_no_coder_left():
     """Beyond 256 at a time answers go as they are, and the log says so; then it is as before."""
     gate = Gate()
     o = Origin(lambda c, r: (c.chunked_head(), c.chunk(BODY), gate.wait(60), c.last_chunk()))
-    with weir(o) as w:
+    with weir(o, extra='admin: {listen: "$ADMIN"}', ADMIN=f"127.0.0.1:{free_port()}") as w:
         cs = [Client(w, timeout=30).request(headers=ZSTD if i % 2 else GZIP) for i in range(258)]
         heads = [c.recv_head() for c in cs]
         assert sum(h.has("Content-Encoding") for h in heads) == 256
@@ -383,6 +382,14 @@ def test_no_coder_left():
             c.read_chunks(h)
             assert decode(h) == BODY
         assert get(w, headers=GZIP).has("Content-Encoding")
+        page = get(w.names["ADMIN"], "/metrics").body.decode()
+        n = {k: int(v) for k, v in re.findall(r"^weir_compress(\S+) (\d+)$", page, re.M)}
+        both = ('="gzip"', '="zstd"')
+        assert n['ed_answers_total{encoding="none"}'] == 2 and n["ing"] == 0, n
+        assert sum(n["ed_answers_total{encoding%s}" % e] for e in both) == 257, n
+        assert sum(n['ed_bytes_total{encoding%s,side="in"}' % e] for e in both) == 257 * len(BODY), n
+        sent = sum(x["bytes_out"] for x in w.log(259) if "encoding" in x)
+        assert sum(n['ed_bytes_total{encoding%s,side="out"}' % e] for e in both) == sent, n
 
 
 def test_curl():

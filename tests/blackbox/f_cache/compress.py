@@ -180,6 +180,31 @@ def test_long_hits():
         assert len(o.requests) == 1 and [x["cache"] for x in w.log(11)].count("hit") == 10
 
 
+def rss(w):
+    with open(f"/proc/{w.pid}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_slow_hits():
+    """Of a stored answer no more is encoded than a client takes."""
+    body = os.urandom(12 << 20)
+    o = server(body)
+    with weir(o) as w:
+        for accept in (GZIP, ZSTD):
+            assert decode(ask(w, accept)) == body
+        before = rss(w)
+        cs = [Client(w, rcvbuf=4096, timeout=40).request(headers=GZIP if i % 2 else ZSTD) for i in range(6)]
+        for c in cs:
+            c.recv_head()
+        steady(lambda: rss(w) >> 20, quiet=1)
+        grown = rss(w) - before
+        assert VALGRIND or grown < 6 * (3 << 20), f"{grown} bytes for six"
+        for c, name in zip(cs[:2], ("zstd", "gzip")):
+            m = Response(b"HTTP/1.1 200 OK\r\nContent-Encoding: " + name.encode() + b"\r\n\r\n")
+            c.read_chunks(m)
+            assert decode(m) == body
+
+
 def test_reload():
     """Compression comes and goes with a reload; what is stored stays, for it is no matter of the key."""
     o = server()

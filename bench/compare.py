@@ -37,6 +37,7 @@ http {{
 		proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
 		proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_read_timeout 300;
 		location / {{ proxy_pass http://up; {buffering} }}
+		location /text/ {{ proxy_pass http://up; gzip on; gzip_types text/plain; gzip_comp_level 3; }}
 		location /cached/ {{ proxy_pass http://up/; proxy_cache c; proxy_cache_valid 200 10m; }}
 	}}
 }}
@@ -61,8 +62,13 @@ cache c
 frontend f
 	bind 127.0.0.1:{port}
 	use_backend cached if {{ path_beg /cached/ }}
+	use_backend coded if {{ path_beg /text/ }}
 	default_backend b
 backend b
+	server s 127.0.0.1:{origin}
+backend coded
+	compression algo gzip
+	compression type text/plain
 	server s 127.0.0.1:{origin}
 backend cached
 	http-request cache-use c
@@ -79,6 +85,7 @@ routes:
   - {{path: /bytes/200, host: [limited.example], upstream: up, limit: l}}
   - {{path: /bytes, host: [cached.example], upstream: up, cache: c}}
   - {{path: /stream, host: [cached.example], upstream: up, cache: c}}
+  - {{path: /text, upstream: up, compress: {{encodings: [gzip, zstd], level: 3}}}}
   - {{path: /, upstream: up}}
 client: {{max_connections: 9900}}
 access_log: off
@@ -193,11 +200,12 @@ class Bench:
 
 # --- loads ------------------------------------------------------------------------------------------------
 
-def wrk(program, path, connections=64, seconds=None, host="bench", script=None):
-    """(CPU us a request, requests a second, CPU s a GB)"""
+def wrk(program, path, connections=64, seconds=None, host="bench", script=None, accept=None):
+    """(CPU us a request, requests a second, CPU s a GB, bytes a request)"""
     seconds = seconds or SECONDS
     argv = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout", "30s", "-H", f"Host: {host}"]
     argv += ["-s", script] if script else []
+    argv += ["-H", f"Accept-Encoding: {accept}"] if accept else []
     before = program.cpu_ns()
     out = subprocess.run([*argv, f"http://127.0.0.1:{program.port}{path}"], capture_output=True, text=True,
                          check=True, preexec_fn=lambda: os.sched_setaffinity(0, OTHER_CPUS)).stdout
@@ -206,7 +214,7 @@ def wrk(program, path, connections=64, seconds=None, host="bench", script=None):
     if "Non-2xx" in out or "Socket errors" in out or not m or int(m.group(1)) == 0:
         sys.exit(f"{program.name}: not all answers were good:\n{out}")
     count, size = int(m.group(1)), float(m.group(2)) * {"KB": 1e3, "MB": 1e6, "GB": 1e9, "B": 1}[m.group(3)]
-    return spent / count / 1000, count / seconds, spent / 1e9 / (size / 1e9)
+    return spent / count / 1000, count / seconds, spent / 1e9 / (size / 1e9), size / count
 
 
 class Streams:
@@ -332,6 +340,22 @@ def bodies(top):
     b.stop()
 
 
+def coded(top):
+    """64 KB of text on 16 connections, in gzip at level 3 (HAProxy's has no levels); weir in zstd too."""
+    size, rows = 65536, {}
+    b = Bench(top, 50000, "", ALL)
+
+    def load(p, accept):
+        got = wrk(p, f"/text/{size}", 16, accept=accept)
+        return got[0] / (size / 1e6), size / got[3]
+    for accept in ("gzip", "zstd"):
+        for name, got in rounds(b, lambda p, a=accept: load(p, a)).items():
+            if accept == "gzip" or name == "weir":
+                rows[f"{name} {accept}"] = got
+    table("coded: " + coded.__doc__, ["CPU us/MB", "shrinks to 1/"], rows)
+    b.stop()
+
+
 def hits(top):
     """Answers from the cache on 64 keep-alive connections: 200 bytes, 64 KB."""
     b = Bench(top, 50000, "", ALL)
@@ -410,13 +434,13 @@ end
 """)
         wrk(weir, "/bytes/200", seconds=1)
         before = weir.rss()
-        _, rate, _ = wrk(weir, path, connections, seconds, host="cached.example", script=script)
+        _, rate, _, _ = wrk(weir, path, connections, seconds, host="cached.example", script=script)
         rows[name] = [((weir.rss() - before) / size, rate * seconds)]
         b.stop()
     table("memory: " + memory.__doc__, ["RSS/size", "answers"], rows)
 
 
-SCENARIOS = [small, streams, singles, idle, bodies, hits, followers, limiter, memory]
+SCENARIOS = [small, streams, singles, idle, bodies, coded, hits, followers, limiter, memory]
 
 
 def main():

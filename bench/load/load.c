@@ -5,7 +5,7 @@
  *
  * Streams carry the time in each event (CLOCK_MONOTONIC: one machine), so that the delay from the
  * server's write to the client's read is seen event by event.  One epoll loop each; bodies are
- * written from one block.
+ * written from one block, or another that is like prose.
  */
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -43,13 +43,14 @@ struct peer {
 	size_t   n_in;
 	char    *in;			/* a head that is not whole yet */
 	uint64_t left;			/* of a body */
+	const char *bytes;		/* block or prose */
 	unsigned slot;			/* of a stream: its moment in the period */
 	uint64_t n_events;
 	struct peer *next;		/* in its slot */
 };
 
 static struct peer peers[FDS_MAX];
-static char block[BLOCK];
+static char block[BLOCK], prose[BLOCK];
 static int ep;
 
 static void
@@ -154,7 +155,7 @@ pump(struct peer *p)
 	ssize_t n;
 
 	while (p->left > 0) {
-		n = send(p->fd, block, p->left < BLOCK ? p->left : BLOCK, MSG_NOSIGNAL);
+		n = send(p->fd, p->bytes, p->left < BLOCK ? p->left : BLOCK, MSG_NOSIGNAL);
 		if (n < 0 && errno == EAGAIN) {
 			if (!p->wants_write)
 				watch(p->fd, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
@@ -180,7 +181,7 @@ begin_body(struct peer *p, uint64_t size)
 
 	/* A small answer is one write. */
 	if (size <= sizeof(head) - (size_t)n) {
-		memcpy(head + n, block, size);
+		memcpy(head + n, p->bytes, size);
 		return put(p, head, (size_t)n + size);
 	}
 	if (!put(p, head, (size_t)n))
@@ -221,12 +222,36 @@ send_event(struct peer *p)
 	return put(p, text, (size_t)n);
 }
 
-/* "GET /bytes/N" or "GET /stream". */
+/* Words of a few hundred, the short ones more often: gzip makes a third of it. */
+static void
+make_prose(void)
+{
+	uint32_t state = 1, word = 0;
+	size_t i, left = 0;
+
+	for (i = 0; i < BLOCK; i++) {
+		if (left == 0) {
+			state = state * 1664525 + 1013904223;
+			word = (state >> 16) % 50 * ((state >> 24) % 50);
+			left = 2 + word % 8;
+			prose[i] = ' ';
+			continue;
+		}
+		left--;
+		word = word * 1103515245 + 12345;
+		prose[i] = "etaoinshrdlucmfw"[word >> 28];
+	}
+}
+
+/* "GET /bytes/N", the same of "GET /text/N" that is like prose, or "GET /stream". */
 static bool
 answer(struct peer *p)
 {
 	if (strncmp(p->in, "GET /stream", 11) == 0)
 		return begin_stream(p);
+	p->bytes = strncmp(p->in, "GET /text/", 10) == 0 ? prose : block;
+	if (p->bytes == prose)
+		return begin_body(p, strtoull(p->in + 10, NULL, 10));
 	if (strncmp(p->in, "GET /bytes/", 11) == 0)
 		return begin_body(p, strtoull(p->in + 11, NULL, 10));
 	return begin_body(p, 200);
@@ -441,6 +466,7 @@ main(int argc, char **argv)
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	memset(block, 'x', sizeof(block));
+	make_prose();
 	ep = epoll_create1(0);
 	if (argc == 5 && strcmp(argv[1], "origin") == 0) {
 		n_slots = (unsigned)number(argv[4]);

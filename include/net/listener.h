@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/address.h"
@@ -38,8 +39,9 @@ void listener_registry_init(struct listener_registry *, struct loop *, listener_
 void listener_registry_fini(struct listener_registry *);
 /* Stops (resumes) accepting on all of them but the exempt; what waits in the kernel's queue stays there. */
 void listener_registry_pause(struct listener_registry *, bool);
-/* The descriptors of all of them, at most max; they stay the listeners'. */
-size_t listener_registry_sockets(const struct listener_registry *, int *fds, size_t max);
+/* The descriptors of all of them, at most max; they stay the listeners'.  What inherit_init has to be told
+ * of them is written to told. */
+size_t listener_registry_sockets(const struct listener_registry *, int *fds, size_t max, FILE *told);
 size_t listener_registry_count(const struct listener_registry *);
 
 /* The listener of that address, found, inherited by address or name (inherit.h), or bound; NULL with *err when it cannot be bound. */

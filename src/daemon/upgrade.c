@@ -15,6 +15,7 @@
 
 #include "base/str.h"
 #include "daemon/notify.h"
+#include "net/inherit.h"
 #include "net/listener.h"
 
 #define READY_VARIABLE	"WEIR_READY_FD"
@@ -126,7 +127,7 @@ set_number(const char *name, long long value)
 
 /* The descriptors are sockets, then the pipe, then, where there are any, the tickets. */
 static void
-become_new(int *fds, size_t n_sockets, bool has_tickets, char **argv)
+become_new(int *fds, size_t n_sockets, const char *told, bool has_tickets, char **argv)
 {
 	sigset_t none;
 
@@ -136,6 +137,7 @@ become_new(int *fds, size_t n_sockets, bool has_tickets, char **argv)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	set_number("LISTEN_PID", (long long)getpid());
 	set_number("LISTEN_FDS", (long long)n_sockets);
+	setenv(INHERIT_VARIABLE, told, 1);
 	set_number(READY_VARIABLE, FIRST + (long long)n_sockets);
 	if (has_tickets)
 		set_number(TICKETS_VARIABLE, FIRST + (long long)n_sockets + 1);
@@ -152,14 +154,20 @@ static pid_t
 start_child(const struct listener_registry *listeners, int pipe, int tickets, char **argv)
 {
 	int fds[FDS_MAX];
-	size_t n = listener_registry_sockets(listeners, fds, SOCKETS_MAX);
+	char *told = NULL;
+	size_t n, len;
+	FILE *out = open_memstream(&told, &len);
 	pid_t child;
 
+	check(out != NULL);
+	n = listener_registry_sockets(listeners, fds, SOCKETS_MAX, out);
+	fclose(out);
 	fds[n] = pipe;
 	fds[n + 1] = tickets;
 	child = fork();
 	if (child == 0)
-		become_new(fds, n, tickets >= 0, argv);
+		become_new(fds, n, told, tickets >= 0, argv);
+	free(told);
 	return child;
 }
 

@@ -809,7 +809,7 @@ worker_run(const struct source *source)
 	}
 	if (g != NULL && !wk.is_done) {
 		say_started(g);
-		inherit_warn_unused();
+		inherit_settle();
 		if (upgrade_tell_ready())
 			service_took_over(&wk.service);
 		else

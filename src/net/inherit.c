@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ struct inherited {
 	char  *name;			/* NULL: none */
 	uint16_t port;
 	bool   is_dual;			/* [::] that takes IPv4 too */
+	bool   is_lent;			/* systemd's */
 	bool   is_used;
 };
 
@@ -55,8 +57,9 @@ takes_both(int fd)
 	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only == 0;
 }
 
+/* told: what the process before us says of it, empty when it comes from systemd. */
 static void
-take(int fd, struct str name)
+take(int fd, struct str name, struct str told)
 {
 	struct inherited *s = &sockets[n_sockets];
 	union sockaddr_any sa;
@@ -73,7 +76,12 @@ take(int fd, struct str name)
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		log_warn("descriptor %d: %s", fd, strerror(errno));
-	address_format(&sa.sa, s->text, sizeof(s->text));
+	s->is_lent = told.len == 0 || str_starts(told, STR(INHERIT_LENT));
+	if (told.len > 0)
+		snprintf(s->text, sizeof(s->text), "%.*s",
+		    STR_ARG(str_from(told, s->is_lent ? strlen(INHERIT_LENT) : strlen(INHERIT_OWN))));
+	else
+		address_format(&sa.sa, s->text, sizeof(s->text));
 	s->fd = fd;
 	s->port = address_port(&sa.sa);
 	s->is_dual = sa.sa.sa_family == AF_INET6 && takes_both(fd) &&
@@ -82,11 +90,11 @@ take(int fd, struct str name)
 	n_sockets++;
 }
 
-/* Takes what stands before the next colon off *rest. */
+/* Takes what stands before the next mark off *rest. */
 static struct str
-next_name(struct str *rest)
+next_word(struct str *rest, char mark)
 {
-	ptrdiff_t at = str_find(*rest, ':');
+	ptrdiff_t at = str_find(*rest, mark);
 	struct str name = at < 0 ? *rest : str_first(*rest, (size_t)at);
 
 	*rest = at < 0 ? STR_NONE : str_from(*rest, (size_t)at + 1);
@@ -97,16 +105,20 @@ void
 inherit_init(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	struct str names = str_of(getenv("LISTEN_FDNAMES"));
+	struct str names = str_of(getenv("LISTEN_FDNAMES")), told = str_of(getenv(INHERIT_VARIABLE));
+	struct str name;
 	uint64_t n_pid, n, i;
 
 	if (pid != NULL && fds != NULL && str_to_uint(str_of(pid), INT32_MAX, &n_pid) &&
 	    (pid_t)n_pid == getpid() && str_to_uint(str_of(fds), MAX, &n))
-		for (i = 0; i < n; i++)
-			take(FIRST + (int)i, next_name(&names));
+		for (i = 0; i < n; i++) {
+			name = next_word(&names, ':');
+			take(FIRST + (int)i, name, next_word(&told, '\n'));
+		}
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
+	unsetenv(INHERIT_VARIABLE);
 }
 
 void
@@ -121,36 +133,55 @@ inherit_fini(void)
 	}
 }
 
-static bool
-is_meant(const struct inherited *s, const struct address *a, struct str name)
+/* How well it fits; 0: not at all.  A name says more than an address, and may be that of several. */
+static unsigned
+fit(const struct inherited *s, const struct address *a, struct str name)
 {
-	if (name.len > 0 && s->name != NULL && str_eq(str_of(s->name), name))
-		return true;
-	if (str_eq(str_of(s->text), a->text))
-		return true;
+	bool is_named = name.len > 0 && s->name != NULL && str_eq(str_of(s->name), name);
+	bool is_there = str_eq(str_of(s->text), a->text);
+
+	if (is_named)
+		return is_there ? 5 : s->is_used ? 3 : 4;
+	if (is_there)
+		return 2;
 	/* "ListenStream=80" is one socket for both families. */
 	return s->is_dual && !a->is_unix && !a->is_name && a->sa.sa.sa_family == AF_INET &&
 	    a->sa.in.sin_addr.s_addr == htonl(INADDR_ANY) && a->port == s->port;
 }
 
-int
-inherit_take(const struct address *a, struct str name)
+static void
+forget(struct inherited *s)
 {
+	free(s->name);
+	*s = sockets[--n_sockets];
+	memset(&sockets[n_sockets], 0, sizeof(sockets[n_sockets]));
+}
+
+int
+inherit_take(const struct address *a, struct str name, bool *is_lent)
+{
+	struct inherited *best = NULL;
 	size_t i;
 	int fd;
 
-	for (i = 0; i < n_sockets; i++) {
-		if (!is_meant(&sockets[i], a, name))
-			continue;
-		fd = fcntl(sockets[i].fd, F_DUPFD_CLOEXEC, FIRST);
-		if (fd < 0)
-			log_warn("the socket of %.*s cannot be taken over: %s", STR_ARG(a->text),
-			    strerror(errno));
-		else
-			sockets[i].is_used = true;
+	for (i = 0; i < n_sockets; i++)
+		if (fit(&sockets[i], a, name) > (best != NULL ? fit(best, a, name) : 0))
+			best = &sockets[i];
+	*is_lent = best != NULL && best->is_lent;
+	if (best == NULL)
+		return -1;
+	if (!best->is_lent) {
+		fd = best->fd;
+		forget(best);
 		return fd;
 	}
-	return -1;
+	fd = fcntl(best->fd, F_DUPFD_CLOEXEC, FIRST);
+	if (fd < 0)
+		log_warn("the socket of %.*s cannot be taken over: %s", STR_ARG(a->text),
+		    strerror(errno));
+	else
+		best->is_used = true;
+	return fd;
 }
 
 bool
@@ -168,12 +199,17 @@ inherit_owns(const char *path)
 }
 
 void
-inherit_warn_unused(void)
+inherit_settle(void)
 {
 	size_t i;
 
-	for (i = 0; i < n_sockets; i++)
-		if (!sockets[i].is_used)
-			log_warn("a socket on %s was handed over, but listen: does not name it",
-			    sockets[i].text);
+	for (i = n_sockets; i > 0; i--) {
+		struct inherited *s = &sockets[i - 1];
+
+		if (!s->is_lent) {
+			close(s->fd);
+			forget(s);
+		} else if (!s->is_used)
+			log_warn("a socket on %s was handed over, but listen: does not name it", s->text);
+	}
 }

@@ -37,6 +37,7 @@ struct listener {
 	const void *binding;
 	uint16_t port;
 	int      fd;
+	bool     is_lent;		/* systemd holds it too */
 	struct event event;
 	bool     is_watching;
 	bool     is_exempt;		/* from the registry's pause */
@@ -198,6 +199,7 @@ struct listener *
 listener_get(struct listener_registry *r, const struct address *a, struct str name, struct err *err)
 {
 	struct listener *l = table_get(&r->by_address, a->text);
+	bool is_lent = false;
 	int fd;
 
 	if (l != NULL) {
@@ -208,7 +210,7 @@ listener_get(struct listener_registry *r, const struct address *a, struct str na
 		err_set(err, "cannot listen on %.*s: give an address, not a name", STR_ARG(a->text));
 		return NULL;
 	}
-	fd = inherit_take(a, name);
+	fd = inherit_take(a, name, &is_lent);
 	if (fd < 0)
 		fd = bind_socket(a, err);
 	if (fd < 0)
@@ -218,6 +220,7 @@ listener_get(struct listener_registry *r, const struct address *a, struct str na
 	l->refs = 1;
 	l->registry = r;
 	l->fd = fd;
+	l->is_lent = is_lent;
 	l->port = a->port;
 	l->identity = strndup(a->text.p, a->text.len);
 	l->path = a->is_unix ? strdup(a->sa.un.sun_path) : NULL;
@@ -327,14 +330,18 @@ listener_registry_pause(struct listener_registry *r, bool pause)
 }
 
 size_t
-listener_registry_sockets(const struct listener_registry *r, int *fds, size_t max)
+listener_registry_sockets(const struct listener_registry *r, int *fds, size_t max, FILE *told)
 {
+	const struct listener *l;
 	struct str key;
 	void *value;
 	size_t pos = 0, n = 0;
 
-	while (n < max && table_next(&r->by_address, &pos, &key, &value))
-		fds[n++] = ((const struct listener *)value)->fd;
+	while (n < max && table_next(&r->by_address, &pos, &key, &value)) {
+		l = value;
+		fds[n++] = l->fd;
+		fprintf(told, "%s%s\n", l->is_lent ? INHERIT_LENT : INHERIT_OWN, l->identity);
+	}
 	return n;
 }
 

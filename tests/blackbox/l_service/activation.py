@@ -40,6 +40,19 @@ def test_by_name():
             assert get(w).status == 200
 
 
+def test_several_of_a_name():
+    """All sockets of a unit have one name unless it says otherwise: the address tells, then the order."""
+    one, two = free_port(), free_port()
+    with listening(one) as a, listening(two) as b:
+        text = conf(listen='{address: "127.0.0.1:$PORT2", name: web}, {address: "127.0.0.1:$PORT", name: web}')
+        with Weir(text, Origin(), PORT=one, PORT2=two, sockets=[a, b], env={"LISTEN_FDNAMES": "web:web"}) as w:
+            assert get(f"127.0.0.1:{one}").status == get(f"127.0.0.1:{two}").status == 200
+            assert "not name it" not in w.stderr, w.stderr
+        text = conf(listen='{address: "127.0.0.1:1", name: web}, {address: "127.0.0.1:2", name: web}')
+        with Weir(text, Origin(), PORT=one, PORT2=two, sockets=[a, b], env={"LISTEN_FDNAMES": "web:web"}):
+            assert get(f"127.0.0.1:{one}").status == get(f"127.0.0.1:{two}").status == 200
+
+
 def test_dual_stack_for_a_bare_port():
     port = free_port()
     with listening(port, socket.AF_INET6, "::", both=True) as s:

@@ -59,9 +59,53 @@ def test_unix_path_is_kept():
         assert w.wait() == 0
         assert get(addr).status == 200
         stop(w, pid)
-        # Whose it was first is not known any more: it stays, and is in nobody's way.
+        assert not os.path.exists(f"{d}/s"), "nobody's but its own"
         with Weir(conf(listen=f'"{addr}"'), Origin(), ready=addr):
             assert get(addr).status == 200
+
+
+def test_a_socket_of_a_name_is_still_it():
+    """What systemd called so is bound elsewhere than the file says: the new one knows by what it was meant."""
+    port = free_port()
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", port))
+        s.listen(64)
+        w = Weir(conf(listen='{address: "127.0.0.1:1", name: web}'), Origin(), PORT=port, sockets=[s],
+                 env={"LISTEN_FDNAMES": "web"})
+        for old in range(2):
+            w.signal(signal.SIGUSR2) if not old else os.kill(pid, signal.SIGUSR2)
+            pid = int(eventually(lambda: re.findall(r"upgrade: ok, process (\d+) takes over", w.stderr)[old:], 30)[0])
+        assert w.wait() == 0
+        assert get(w).status == 200
+        stop(w, pid)
+        # Systemd has it still.
+        c = Client(f"127.0.0.1:{port}").request()
+        with Weir(conf(), Origin(), PORT=port, sockets=[s]):
+            assert c.recv_response().status == 200
+
+
+def test_what_goes_is_closed():
+    """Who took over holds no socket that listen: names no more: clients would wait there."""
+    text = conf(listen='"127.0.0.1:$PORT", "127.0.0.1:$PORT2", "127.0.0.1:$PORT3"')
+    w = Weir(text, Origin())
+    w.write(conf(listen='"127.0.0.1:$PORT", "127.0.0.1:$PORT2"'))
+
+    def refused(name):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", w.names[name])) != 0
+
+    w.signal(signal.SIGUSR2)
+    pid = new_pid(w)
+    assert w.wait() == 0
+    eventually(lambda: refused("PORT3"), what="what the new file does not name is closed")
+    assert not refused("PORT2")
+    w.write(conf())
+    os.kill(pid, signal.SIGHUP)
+    eventually(lambda: "reload: ok" in w.stderr)
+    eventually(lambda: refused("PORT2"), what="what a reload takes away is closed")
+    assert get(w).status == 200
+    stop(w, pid)
 
 
 def test_new_one_does_not_start():

@@ -892,6 +892,25 @@ exchange_fail(struct exchange *x, enum end why)
 
 /* --- the end ---------------------------------------------------------------------------------------------------------- */
 
+/* "http://name:password@host/" is refused, and what stands before the host is for no log. */
+static struct str
+without_userinfo(struct exchange *x, struct str s, bool is_target)
+{
+	const char *scheme;
+	size_t from, to, at;
+
+	if (str_find(s, '@') < 0 || (is_target && s.p[0] == '/'))
+		return s;
+	scheme = memmem(s.p, s.len, "://", 3);
+	from = scheme != NULL ? (size_t)(scheme - s.p) + 3 : 0;
+	for (to = from; to < s.len && memchr("/?#", s.p[to], 3) == NULL; to++)
+		;
+	for (at = to; at > from && s.p[at - 1] != '@'; at--)
+		;
+	return at == from ? s : arena_printf(x->arena, "%.*s***@%.*s", (int)from, s.p, (int)(s.len - at),
+	    s.p + at);
+}
+
 static void
 log_exchange(struct exchange *x)
 {
@@ -903,8 +922,8 @@ log_exchange(struct exchange *x)
 		.client = x->facts.client_ip,
 		.user = x->facts.user,
 		.method = m->method_name,
-		.target = m->target,
-		.host = m->authority,
+		.target = without_userinfo(x, m->target, true),
+		.host = without_userinfo(x, m->authority, false),
 		.user_agent = message_value(m, FIELD_USER_AGENT),
 		.referer = message_value(m, FIELD_REFERER),
 		.minor = m->minor,

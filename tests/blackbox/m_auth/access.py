@@ -62,6 +62,24 @@ def test_a_client_without_address():
         assert (get(w, "/a").status, get(w, "/").status) == (200, 403)
 
 
+def test_ipv4_by_way_of_ipv6():
+    """One address, however it is written: of a socket for both families, in a field."""
+    port = free_port()
+    with socket.socket(socket.AF_INET6) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        s.bind(("::", port))
+        s.listen(9)
+        with Weir(conf(listen="$PORT", route="deny: 127.0.0.2", extra="trusted_proxies: [127.0.0.1]\n"), Origin(),
+                  PORT=port, sockets=[s]) as w:
+            assert statuses(w) == [200, 403, 200]
+            for text in ("::ffff:127.0.0.2", "::FFFF:7f00:2"):
+                assert get(w, headers={"X-Forwarded-For": text}).status == 403, text
+            assert get(f"[::1]:{port}").status == 200
+            assert [x["client"] for x in w.log(6)] == ["127.0.0.1", "127.0.0.2", "127.0.0.3"] + ["127.0.0.2"] * 2 + \
+                ["::1"]
+
+
 def test_nothing_is_read_charged_or_asked():
     o = Origin()
     with Weir(conf(route="deny: 127.0.0.1, limit: l", extra="limits: {l: {rate: 1/h}}\n"), o) as w:

@@ -123,6 +123,42 @@ def test_hide_and_the_name():
         assert o.wait(3).all("Authorization") == ["Bearer of-the-server"]
 
 
+def test_hidden_on_every_way():
+    """From another server that is asked, from who is asked to change the protocol, with what the field says of
+    itself."""
+    a, b = Origin(lambda c, r: c.answer("x", "503 Busy")), Origin()
+    with daemon("keys: {file: $D/keys}", a, users=None) as w:
+        w.set_origins(a, b)
+        w.reload(conf(2, route="auth: {keys: {file: $D/keys}}"))
+        for _ in range(2):
+            assert get(w, headers=bearer("sk-one")).status == 200
+        assert a.requests and b.requests
+        b.handler = lambda c, r: c.send(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+        c = Client(w).request(headers={**bearer("sk-one"), "Connection": "upgrade", "Upgrade": "x"})
+        assert c.recv_head().status == 101
+        c.close()
+        b.handler = None
+        lines = {"GET http://sk-one:x@test.example/a@b HTTP/1.1\r\nHost: test.example": "http://***@test.example/a@b",
+                 "GET http://sk-one@ HTTP/1.1\r\nHost: x": "http://***@", "GET sk-one@x HTTP/1.1\r\nHost: x": "***@x",
+                 "GET /@ HTTP/1.1\r\nHost: sk-one:lovelace@x": "/@"}
+        for line in lines:
+            assert raw(w, line.encode() + b"\r\n\r\n").status == 400, line
+        assert [x["target"] for x in w.log(7) if x["status"] == 400] == list(lines.values())
+        assert not any(r.has("Authorization") or r.has("Proxy-Authorization") for r in a.requests + b.requests)
+        assert get(w, headers={"Proxy-Authorization": "Bearer sk-one"}).status == 401
+
+
+def test_a_browser_asks_first():
+    """A preflight has no credential: it gets in by a route of its own."""
+    routes = "[{path: /, methods: [OPTIONS], upstream: up}, {path: /, upstream: up, auth: {keys: {file: $D/keys}}}]"
+    with folder() as d:
+        put(d, keys=KEYS)
+        with Weir(conf(routes=routes), Origin(), D=d) as w:
+            ask = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+            assert get(w, method="OPTIONS", headers=ask).status == 200
+            assert get(w).status == 401
+
+
 def test_limits_by_name():
     with daemon("keys: {file: $D/keys}", route="limit: l",
                 extra="limits: {l: {key: auth, rate: 1/h, burst: 1}}\n") as w:

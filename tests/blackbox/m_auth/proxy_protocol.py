@@ -138,6 +138,20 @@ def test_what_is_none():
         assert len(w.log()) == 1 and len(o.requests) == 1
 
 
+def test_all_are_counted():
+    with daemon(Origin(), extra=TRUST + "client: {header_timeout: 300ms}\nadmin: {listen: $PORT2}\n") as w:
+        assert ask(w, v1()).status == ask(w, v2(command=0)).status == 200
+        refused(w, v2(), source="127.0.0.2")
+        refused(w, b"GET / HTTP/1.1\r\n\r\n")
+        refused(w, v2().replace(b"\0\x0c", b"\0\x0b"))
+        refused(w, v2()[:20], shut=True)
+        refused(w, v2()[:20])
+        Client(w).close()
+        text = eventually(lambda: get(f"127.0.0.1:{w.names['PORT2']}", "/metrics").body.decode())
+        got = {k: int(n) for k, n in re.findall(r'^weir_proxy_headers_total\{outcome="(\w+)"\} (\d+)', text, re.M)}
+        assert got == {"ok": 2, "untrusted": 1, "malformed": 2, "cut": 1, "timeout": 1}, got
+
+
 def test_its_length_lies():
     """More bytes are announced than come: what would be a request is not taken for one."""
     with daemon(Origin(), extra=TRUST + "client: {header_timeout: 300ms}\n") as w:

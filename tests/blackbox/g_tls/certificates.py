@@ -232,6 +232,26 @@ def test_start_says_how_long():
         assert re.search(r"warning: \S+ expires on \S+, in 5 days", w.stderr)
 
 
+def test_monitoring_is_told():
+    """When each ends, of listeners and of upstreams' own; of the new one after a reload."""
+    def until(w):
+        text = get(f"127.0.0.1:{w.names['PORT2']}", "/metrics").body.decode()
+        return {m[1]: int(m[2]) for m in re.finditer(r'^weir_certificate_not_after_seconds\{.*name="([^"]+)"\} (\d+)$', text, re.M)}
+
+    def end(p):
+        text = openssl("x509", "-in", p.leaf, "-noout", "-enddate").strip().split("=")[1]
+        return int(ssl.cert_time_to_seconds(text))
+    own, soon, renewed = ca.issue("weir.example"), ca.issue("soon.example", days=5), ca.issue("soon.example", days=70)
+
+    def text(p):
+        return conf(listen=listen(pair, p), up=f"servers: ['https://127.0.0.1:9'], tls: {{ca: {ca.cert}, certificate: {own}}}",
+                    extra="admin: {listen: $PORT2}")
+    with Weir(text(soon)) as w:
+        assert until(w) == {"a.example": end(pair), "soon.example": end(soon), "weir.example": end(own)}
+        w.reload(text(renewed))
+        assert until(w)["soon.example"] == end(renewed)
+
+
 def test_plain_to_tls_and_back_by_reload():
     tls, plain = text_of(f"{{certificates: [{pair}]}}"), "listen: '127.0.0.1:$PORT'\n" + ROUTES
     with Weir(plain) as w:

@@ -36,6 +36,7 @@ distinguished_name = req_dn
 """
 KEYS = {"ec": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
         "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+        "slow": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
         "weak": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]}
 
 

@@ -86,6 +86,33 @@ def test_a_long_hello_in_single_bytes():
         assert TlsClient(w, ca=ca).ask().status == 200
 
 
+def arrived(sock):
+    """When the kernel got the first byte of what is there to be read."""
+    sock.settimeout(30)
+    _, told, _, _ = sock.recvmsg(1, 64)
+    seconds, nanoseconds = struct.unpack("qq", told[0][2])
+    return seconds * 10**9 + nanoseconds
+
+
+def test_a_crowd_of_handshakes_lets_others_pass():
+    """Each costs some milliseconds with such a key: who asks behind forty does not wait for all."""
+    slow = ca.issue("a.example", kind="slow")
+    timestamps = 35     # SO_TIMESTAMPNS
+    with Weir(f'listen: [{listen(slow)}, "127.0.0.1:$PORT2"]\n' + BODY) as w:
+        w.signal(signal.SIGSTOP)
+        crowd = [Client(w) for _ in range(40)]
+        for c in crowd:
+            c.send(hello(extension(43, b"\x02\x03\x03")))
+        other = Client(f"127.0.0.1:{w.names['PORT2']}")
+        other.request()
+        for c in (*crowd, other):
+            c.sock.setsockopt(socket.SOL_SOCKET, timestamps, 1)
+        w.signal(signal.SIGCONT)
+        answered = arrived(other.sock)
+        before = [t for t in map(arrived, (c.sock for c in crowd)) if t < answered]
+        assert len(before) < 20, f"{len(before)} of 40 went first"
+
+
 def test_tls_on_a_plain_port():
     with Weir('listen: ["127.0.0.1:$PORT"]\n' + BODY) as w:
         out = openssl("s_client", "-connect", w.addr, ok=False)

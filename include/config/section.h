@@ -14,6 +14,9 @@ extern const struct type type_listens, type_tls_server, type_tls_client;
 extern const struct row listen_element, tls_server_rows[], tls_client_rows[];
 /* After the walk: PROXY headers are taken only from peers that are named. */
 void section_listen_finish(struct reading *, const struct node *root);
+/* An upstream whose servers speak TLS and that says nothing of it. */
+void section_tls_check_default(struct reading *, const struct node *upstream,
+    const struct tls_client_conf *);
 
 /* section_admin.c */
 extern const struct type type_admin;

@@ -111,6 +111,17 @@ parse_tls_client(struct reading *r, const struct row *row, const struct node *n,
 	return r->n_errors == errors;
 }
 
+void
+section_tls_check_default(struct reading *r, const struct node *n, const struct tls_client_conf *tls)
+{
+	struct tls_place place = { r, n };
+	size_t was = path_push_key(r, STR("tls"));
+
+	if (r->checks->check_tls_client != NULL)
+		r->checks->check_tls_client(tls, on_finding, &place);
+	path_pop(r, was);
+}
+
 static void
 print_tls_client(FILE *out, int indent, const struct row *row, const void *base)
 {

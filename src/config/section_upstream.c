@@ -339,6 +339,7 @@ check_servers(struct reading *r, const struct node *n, const struct upstream_con
 static void
 check_upstream(struct reading *r, const struct node *n, bool ok, const struct upstream_conf *up)
 {
+	const struct node *tls = node_find(n, "tls");
 	size_t was;
 
 	if (ok) {
@@ -350,9 +351,11 @@ check_upstream(struct reading *r, const struct node *n, bool ok, const struct up
 	if (ok && node_find(n, "queue") != NULL && !has_limit(up))
 		complain_key(r, node_find(n, "queue"), STR("queue"),
 		    "has no effect, give servers a max_inflight");
-	if (ok && node_find(n, "tls") != NULL && !up->has_tls)
-		complain_key(r, node_find(n, "tls"), STR("tls"),
+	if (ok && tls != NULL && !up->has_tls)
+		complain_key(r, tls, STR("tls"),
 		    "has no effect, no server's address begins with https://");
+	if (ok && up->has_tls && (tls == NULL || tls->n == 0))
+		section_tls_check_default(r, n, &up->tls);
 	was = path_push(r, ".servers");
 	check_servers(r, node_find(n, "servers"), up);
 	path_pop(r, was);

@@ -8,6 +8,7 @@
 #include "net/tls.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -560,6 +561,36 @@ on_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
+/* The file of all of them was read, the folder is looked into when one is needed. */
+static bool
+has_authorities(SSL_CTX *ctx)
+{
+	const char *path = getenv(X509_get_default_cert_dir_env());
+	struct dirent *entry = NULL;
+	DIR *dir;
+
+	if (sk_X509_OBJECT_num(X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx))) > 0)
+		return true;
+	dir = opendir(path != NULL ? path : X509_get_default_cert_dir());
+	while (dir != NULL && (entry = readdir(dir)) != NULL && entry->d_name[0] == '.')
+		;
+	if (dir != NULL)
+		closedir(dir);
+	return entry != NULL;
+}
+
+static void
+trust_system(SSL_CTX *ctx, struct tls_sink *sink)
+{
+	if (SSL_CTX_set_default_verify_paths(ctx) != 1)
+		tls_sink_error(sink, "ca", "the system's certificates cannot be found: %s, install "
+		    "ca-certificates or name a file", tls_reason());
+	else if (!has_authorities(ctx))
+		tls_sink_warn(sink, "ca", "this machine knows no authorities, so no server will be "
+		    "believed: install ca-certificates or name a file");
+	ERR_clear_error();
+}
+
 static void
 set_trust(SSL_CTX *ctx, const struct tls_client_conf *conf, struct tls_sink *sink)
 {
@@ -567,9 +598,7 @@ set_trust(SSL_CTX *ctx, const struct tls_client_conf *conf, struct tls_sink *sin
 
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (conf->ca.len == 0) {
-		if (SSL_CTX_set_default_verify_paths(ctx) != 1)
-			tls_sink_error(sink, "ca", "the system's certificates cannot be found: %s, "
-			    "install ca-certificates or name a file", tls_reason());
+		trust_system(ctx, sink);
 		return;
 	}
 	authorities = certificate_read_authorities(conf->ca, "ca", sink);

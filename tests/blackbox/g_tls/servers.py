@@ -100,6 +100,30 @@ def test_verified_by_default():
         assert ask(w).status == 200
 
 
+def test_a_machine_without_authorities():
+    """As a slim container is without ca-certificates: nobody would be believed, which -t says."""
+    with folder() as d:
+        path, empty = os.path.join(d, "weir.yaml"), os.path.join(d, "empty")
+        os.mkdir(empty)
+        none = {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": empty}
+
+        def check(tls, env, server="https://a.example"):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(f"listen: 8080\nupstreams:\n  up:\n    servers: ['{server}']\n{tls}")
+            return run_weir("-t", "-c", path, env=env)
+        for tls in ("", "    tls: {}\n", "    tls: {server_name: b.example}\n"):
+            code, _, err = check(tls, none)
+            assert code == 0 and re.search(r"weir\.yaml:\d:\d+: upstreams\.up\.tls\.ca: warning: this machine knows no "
+                                           "authorities.*install ca-certificates", err), (tls, err)
+            assert check(tls, {"SSL_CERT_FILE": ca.cert, "SSL_CERT_DIR": empty})[2] == ""
+            assert check(tls, {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": ca.dir.path})[2] == ""
+        for tls, server in (("    tls: {verify: false}\n", "https://a.example"), ("", "http://a.example"),
+                            (f"    tls: {{ca: {ca.cert}}}\n", "https://a.example")):
+            assert check(tls, none, server)[2] == ""
+        code, _, err = run_weir("-t", "--listen", "8080", "--to", "https://a.example", env=none)
+        assert code == 0 and "upstreams" in err and "no authorities" in err, err
+
+
 def test_a_failure_like_others():
     """It counts, and another server is asked whatever the method."""
     bad, fine = TlsOrigin(other.issue(*ADDRESS), name="bad"), TlsOrigin(good, name="fine")

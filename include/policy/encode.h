@@ -37,7 +37,8 @@ void encode_vary(struct message *response, struct arena *);
  * other bytes and becomes weak.
  */
 void encode_head(struct message *response, enum encoding, struct arena *);
-/* A 304 names the validator as the client has it: weak, where an encoded answer was given. */
+/* A 304 names the validator as the client has it, weak where an encoded answer was given, and tells no
+ * length. */
 void encode_not_modified(struct message *response, const struct message *request, struct arena *);
 /* False for those that tell a digest of the body as the server sent it. */
 bool encode_keeps_trailer(const struct field *);

@@ -334,6 +334,8 @@ encode_not_modified(struct message *m, const struct message *request, struct are
 	struct str weak;
 	size_t i;
 
+	/* RFC 9110 15.4.5: it would have to be that of what the client has, which may be encoded. */
+	m->has_length = false;
 	for (i = 0; i < m->n_fields; i++) {
 		if (m->fields[i].id != FIELD_ETAG || !is_strong(m->fields[i].value))
 			continue;

@@ -16,6 +16,7 @@
 #include "http/h1_parser.h"
 #include "http/h1_writer.h"
 #include "http/message.h"
+#include "policy/encode.h"
 #include "policy/forward.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -36,6 +37,7 @@ static const char text[] =
     "routes:\n"
     "  - path: /\n"
     "    upstream: up\n"
+    "    compress: {types: [text/*, '*'], min_size: 0}\n"
     "    request_headers:\n"
     "      set: {X-A: \"$http_a$client_ip $request_uri\", Cookie: \"a=$http_cookie\"}\n"
     "      add: {X-B: \"${http_b}${query}x\", X-A: \"$method$scheme\"}\n"
@@ -142,6 +144,8 @@ forward_one_request(const struct message *m, unsigned how, struct arena *arena)
 	facts.request_id = request_id_of(arena, m);
 	out = forward_request(&facts, m, arena);
 	got = pass(out, false, arena);
+	check(encode_choose(conf->routes[0].compress, m) == ENCODING_IDENTITY ||
+	    (m->minor == 1 && count(m, "Accept-Encoding") > 0));
 	check(str_eq(got->method_name, m->method_name) && got->minor == 1);
 	check(str_eq(got->path, m->path) && str_eq(got->query, m->query));
 	check((got->query.p == NULL) == (m->query.p == NULL));
@@ -152,6 +156,35 @@ forward_one_request(const struct message *m, unsigned how, struct arena *arena)
 	    count(got, "X-Forwarded-For") == 1 && count(got, "X-Request-Id") == 1 &&
 	    count(got, "Cookie") == 1 && count(got, "X-A") == 2);
 	check_hop(got);
+}
+
+/* The same head for an encoded body: nothing of the plain one's is left, nothing is said twice. */
+static void
+encode_one(struct message *m, const struct message *request, bool to_head, struct arena *arena)
+{
+	enum encode_verdict verdict = encode_judge(conf->routes[0].compress, m);
+	struct message *got;
+	size_t i, varies = 0;
+
+	if (verdict == ENCODE_NEVER)
+		return;
+	encode_vary(m, arena);
+	if (m->status == 304)
+		encode_not_modified(m, request, arena);
+	if (verdict == ENCODE_MAY)
+		encode_head(m, ENCODING_ZSTD, arena);
+	got = pass(m, to_head, arena);
+	for (i = 0; i < got->n_fields; i++)
+		varies += got->fields[i].id == FIELD_VARY &&
+		    (field_list_has(got->fields[i].value, STR("Accept-Encoding")) ||
+		    field_list_has(got->fields[i].value, STR("*")));
+	check(varies > 0 && got->framing == m->framing);
+	if (verdict != ENCODE_MAY)
+		return;
+	check(count(got, "Content-Encoding") == 1 && count(got, "Accept-Ranges") == 0);
+	check(got->framing != FRAMING_COUNTED && !got->has_length);
+	check(message_value(got, FIELD_ETAG).len == 0 ||
+	    str_starts(message_value(got, FIELD_ETAG), STR("W/\"")));
 }
 
 static void
@@ -180,6 +213,8 @@ forward_one_response(const struct message *m, unsigned how, struct arena *arena)
 	check(count(got, "Date") <= 1 || count(m, "Date") == count(got, "Date"));
 	check(m->status < 200 || (count(got, "X-D") == 1 && count(got, "Server") == 1));
 	check_hop(got);
+	if (m->status >= 200)
+		encode_one(out, facts.request, to_head, arena);
 }
 
 int

@@ -254,8 +254,10 @@ encode_vary(struct message *m, struct arena *arena)
 
 	if (list_has(m, FIELD_VARY, STR("Accept-Encoding")) || list_has(m, FIELD_VARY, STR("*")))
 		return;
+	/* A quote has no place there, and could swallow what comes behind it. */
 	for (i = 0; i < m->n_fields && first == NULL; i++)
-		if (m->fields[i].id == FIELD_VARY && m->fields[i].value.len > 0)
+		if (m->fields[i].id == FIELD_VARY && m->fields[i].value.len > 0 &&
+		    str_find(m->fields[i].value, '"') < 0)
 			first = &m->fields[i];
 	if (first == NULL)
 		add(m, FIELD_VARY, STR("Accept-Encoding"));

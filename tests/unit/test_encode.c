@@ -217,6 +217,7 @@ test_fields(void **state)
 		{ "Vary: a\nVary: b, accept-encoding", "Vary: a\nVary: b, accept-encoding" },
 		{ "Vary: a\nVary: b", "Vary: a, Accept-Encoding\nVary: b" },
 		{ "Vary:", "Vary: \nVary: Accept-Encoding" },
+		{ "Vary: a\"b", "Vary: a\"b\nVary: Accept-Encoding" },
 	}, head[] = {
 		{ "ETag: \"a\"", "ETag: W/\"a\"\nContent-Encoding: gzip" },
 		{ "ETag: W/\"a\"", "ETag: W/\"a\"\nContent-Encoding: gzip" },

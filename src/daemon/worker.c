@@ -95,6 +95,7 @@ struct worker {
 	struct lookup *lookup;		/* a reload waits for the names in next */
 	struct config *next;
 	bool hup_again;			/* since it began */
+	char why[400];			/* the first error of the last reading, for the manager */
 	bool is_done;
 };
 
@@ -287,13 +288,18 @@ on_flush(void *arg)
 /* --- signals ---------------------------------------------------------------------------------------- */
 
 static void
-log_report(const struct report *report)
+log_report(struct worker *wk, const struct report *report)
 {
+	const struct report_line *line;
 	size_t i;
 
-	for (i = 0; i < report->n; i++)
-		(report->lines[i].is_warning ? log_warn : log_error)("%.*s",
-		    STR_ARG(report->lines[i].text));
+	wk->why[0] = '\0';
+	for (i = 0; i < report->n; i++) {
+		line = &report->lines[i];
+		(line->is_warning ? log_warn : log_error)("%.*s", STR_ARG(line->text));
+		if (!line->is_warning && wk->why[0] == '\0')
+			snprintf(wk->why, sizeof(wk->why), "%.*s", STR_ARG(line->text));
+	}
 }
 
 /* Each client may need a server's connection too. */
@@ -325,7 +331,7 @@ read_source(struct worker *wk)
 
 	report_init(&report);
 	conf = source_load(wk->source, &report);
-	log_report(&report);
+	log_report(wk, &report);
 	report_fini(&report);
 	if (conf != NULL)
 		check_files(conf);
@@ -340,8 +346,10 @@ bind_source(struct worker *wk, struct config *conf)
 	struct err err;
 
 	g = generation_new(&wk->world, conf, &err);
-	if (g == NULL)
+	if (g == NULL) {
 		log_error("%s", err.text);
+		snprintf(wk->why, sizeof(wk->why), "%.*s", (int)sizeof(wk->why) - 1, err.text);
+	}
 	return g;
 }
 
@@ -361,7 +369,7 @@ say_failed(struct worker *wk)
 {
 	admin_reloaded(&wk->admin, false);
 	log_error("reload: failed, nothing has changed");
-	service_reloaded(&wk->service, "see the log");
+	service_reloaded(&wk->service, wk->why);
 }
 
 /* There is no way from one user to another. */

@@ -43,6 +43,11 @@ def test_install_and_uninstall():
             assert "ExecStart=/opt/weir/sbin/weir -c /etc/weir/weir.yaml\n" in f.read()
         code, out = run(os.path.join(d, "opt/weir/sbin/weir"), "-t", "-c", os.path.join(d, "etc/weir/weir.yaml"))
         assert code == 0, out
+        make("install", f"DESTDIR={d}/b", "PREFIX=/usr", "CONFDIR=/etc/b")
+        with open(os.path.join(d, "b/usr/lib/systemd/system/weir.service"), encoding="utf-8") as f:
+            assert f.read().count("=/usr/sbin/weir -c /etc/b/weir.yaml\n") == 1
+        make("uninstall", f"DESTDIR={d}/b", "PREFIX=/usr", "CONFDIR=/etc/b")
+        assert files(os.path.join(d, "b")) == []
         # A file that was changed is nobody's to replace or remove.
         with open(os.path.join(d, "etc/weir/weir.yaml"), "a", encoding="utf-8") as f:
             f.write("# mine\n")

@@ -121,6 +121,33 @@ def test_new_one_does_not_start():
         assert get(w).status == 200
 
 
+@not_under_memcheck("the program is called by another name")
+def test_no_program_to_start():
+    """Gone, another one, one that crashes: all is served as before; and the good one takes over in the end."""
+    with folder() as d:
+        path = os.path.join(d, "weir")
+        by_name = [sys.executable, "-c", "import os, sys; os.execv(sys.argv[2], [sys.argv[1]] + sys.argv[3:])", path]
+        w = Weir(conf(), Origin(), prefix=by_name)
+
+        def put(text):
+            with open(path + ".new", "w", encoding="ascii") as f:
+                f.write("#!/bin/sh\n" + text + "\n")
+            os.chmod(path + ".new", 0o755)
+            os.rename(path + ".new", path)
+
+        for n, text in enumerate((None, "exit 0", "kill -SEGV $$"), 1):
+            if text:
+                put(text)
+            w.signal(signal.SIGUSR2)
+            eventually(lambda: w.stderr.count("upgrade: failed, nothing has changed: the new program: it ended before") == n)
+            assert get(w).status == 200
+        put(f"exec {WEIR} \"$@\"")
+        w.signal(signal.SIGUSR2)
+        pid = new_pid(w)
+        assert w.wait() == 0 and get(w).status == 200
+        stop(w, pid)
+
+
 def test_manager_hears_of_the_new_one():
     gate = Gate()
     o = Origin(lambda c, r: (gate.wait(), c.answer("x")) if r.target == "/slow" else c.answer("x"))

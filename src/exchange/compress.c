@@ -4,7 +4,7 @@
  *
  * Nothing is held back: what a turn brought is flushed in its second pass, unless the body ended
  * before.  And the loop is not held up: who has had its share of a turn waits, its server or its
- * place in the cache with it, until those before it have had theirs.  Knows no step but that of the
+ * place in the cache with it; of those who wait one goes on in each turn.  Knows no step but that of the
  * cache, which has to be asked for more.  Invariant: a coder is given back when the client is told the
  * end, or is gone.
  */
@@ -29,7 +29,6 @@ enum {
 	OUT = 64 * 1024,		/* bytes of output between two flushes */
 	OUT_MIN = 1024,			/* worth to begin with */
 	SHARE = 64 * 1024,		/* bytes of input an answer has in a turn */
-	SHARES = 4,			/* answers that go on in a turn, of those who had theirs */
 	WARN_EVERY = 10000		/* ms */
 };
 
@@ -143,17 +142,17 @@ go_on(struct exchange *x)
 		relay_front_drained(x);
 }
 
+/* One of them a turn: a share is milliseconds, and a turn costs next to nothing. */
 static void
 on_next(void *arg)
 {
 	struct compressor *s = arg;
-	struct compress *c;
-	int i;
+	struct compress *c = TAILQ_FIRST(&s->tired);
 
-	for (i = 0; i < SHARES && (c = TAILQ_FIRST(&s->tired)) != NULL; i++) {
-		wake(c);
-		go_on(c->x);
-	}
+	if (c == NULL)
+		return;
+	wake(c);
+	go_on(c->x);
 	if (!TAILQ_EMPTY(&s->tired))
 		loop_defer(s->loop, &s->next);
 }

@@ -40,7 +40,7 @@ take_watchdog(void)
 	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
 	uint64_t n, us;
 
-	if (usec == NULL || !str_to_uint(str_of(usec), INT64_MAX, &us))
+	if (usec == NULL || !str_to_uint(str_of(usec), INT64_MAX, &us) || us == 0)
 		return;
 	if (pid != NULL && (!str_to_uint(str_of(pid), INT32_MAX, &n) || (pid_t)n != getpid()))
 		return;

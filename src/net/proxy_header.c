@@ -13,7 +13,8 @@ enum {
 	V1_MAX = 107,			/* a line with its CRLF */
 	V2_HEAD = 16,
 	V2_INET = 12, V2_INET6 = 36, V2_UNIX = 216,
-	TLV_HEAD = 3
+	TLV_HEAD = 3,
+	TLV_CRC32C = 0x03, CRC32C_LEN = 4
 };
 
 static const struct str v1_begin = { "PROXY ", 6 };
@@ -125,13 +126,49 @@ take_v6(const char *p, struct ip *ip)
 	ip->is_set = true;
 }
 
-/* What they say is nobody's here, but they have to fill their room exactly. */
-static bool
-skip_tlvs(struct str s)
+/* CRC-32C (RFC 3720, 12.1) with zeros for the bytes at hole, a bit at a time: they are short. */
+static uint32_t
+crc32c(struct str s, const char *hole)
 {
-	while (s.len >= TLV_HEAD && s.len - TLV_HEAD >= number_at(s.p + 1))
-		s = str_from(s, TLV_HEAD + number_at(s.p + 1));
-	return s.len == 0;
+	uint32_t crc = 0xffffffff;
+	const char *p;
+	int bit;
+
+	for (p = s.p; p < s.p + s.len; p++) {
+		if (p < hole || p >= hole + CRC32C_LEN)
+			crc ^= (unsigned char)*p;
+		for (bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+	}
+	return ~crc;
+}
+
+static bool
+is_sum_right(struct str header, struct str tlv)
+{
+	const char *value = tlv.p + TLV_HEAD;
+
+	return tlv.len == TLV_HEAD + CRC32C_LEN && crc32c(header, value) ==
+	    ((uint32_t)number_at(value) << 16 | number_at(value + 2));
+}
+
+/* What they say is nobody's here but for a checksum; they have to fill their room exactly.  NULL or what
+ * is wrong. */
+static const char *
+check_tlvs(struct str header, struct str s)
+{
+	bool has_sum = false;
+	struct str tlv;
+
+	while (s.len >= TLV_HEAD && s.len - TLV_HEAD >= number_at(s.p + 1)) {
+		tlv = str_first(s, TLV_HEAD + number_at(s.p + 1));
+		/* One is enough: each costs a look at the whole header. */
+		if (tlv.p[0] == TLV_CRC32C && (has_sum || !is_sum_right(header, tlv)))
+			return "its checksum is wrong";
+		has_sum |= tlv.p[0] == TLV_CRC32C;
+		s = str_from(s, tlv.len);
+	}
+	return s.len == 0 ? NULL : "its length and that of its parts differ";
 }
 
 /* How long addresses of that kind are; 0: not a kind that a stream has. */
@@ -151,16 +188,19 @@ address_size(unsigned char family)
 }
 
 static enum proxy_header_verdict
-take_addresses(struct str body, unsigned char family, struct proxy_header *out)
+take_addresses(struct str header, unsigned char family, struct proxy_header *out)
 {
+	struct str body = str_from(header, V2_HEAD);
 	size_t size = address_size(family);
+	const char *wrong;
 
 	if (size == 0)
 		return bad(out, "not of a family that streams have");
 	if (body.len < size)
 		return bad(out, "its length is less than its addresses take");
-	if (!skip_tlvs(str_from(body, size)))
-		return bad(out, "its length and that of its parts differ");
+	wrong = check_tlvs(header, str_from(body, size));
+	if (wrong != NULL)
+		return bad(out, wrong);
 	if (size == V2_INET) {
 		take_v4(body.p, &out->source);
 		take_v4(body.p + 4, &out->dest);
@@ -194,7 +234,7 @@ parse_v2(struct str in, struct proxy_header *out)
 	/* LOCAL: the balancer itself asks; UNSPEC: it does not know. */
 	if (command == 0x20 || family == 0x00)
 		return PROXY_HEADER_DONE;
-	return take_addresses(str_from(str_first(in, out->len), V2_HEAD), family, out);
+	return take_addresses(str_first(in, out->len), family, out);
 }
 
 enum proxy_header_verdict

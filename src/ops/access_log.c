@@ -555,23 +555,34 @@ access_log_flush(struct access_log *l)
 	}
 }
 
+/* Paths that are not opened: those of /dev cannot be where they lead to a socket, the journal's. */
+static bool
+is_standing(const char *path, int *fd)
+{
+	static const struct { const char *path; int fd; } standing[] = {
+		{ "off", -1 }, { "stdout", STDOUT_FILENO }, { "/dev/stdout", STDOUT_FILENO },
+		{ "stderr", STDERR_FILENO }, { "/dev/stderr", STDERR_FILENO },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(standing) / sizeof(standing[0]); i++)
+		if (strcmp(path, standing[i].path) == 0) {
+			*fd = standing[i].fd;
+			return true;
+		}
+	return false;
+}
+
 static bool
 open_path(struct access_log *l, struct err *err)
 {
 	struct stat st;
 
-	l->owns_fd = false;
-	if (strcmp(l->path, "off") == 0)
-		l->fd = -1;
-	else if (strcmp(l->path, "stdout") == 0)
-		l->fd = STDOUT_FILENO;
-	else if (strcmp(l->path, "stderr") == 0)
-		l->fd = STDERR_FILENO;
-	else {
+	l->owns_fd = !is_standing(l->path, &l->fd);
+	if (l->owns_fd) {
 		l->fd = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
 		if (l->fd < 0)
 			return err_set(err, "access log %s: cannot open: %s", l->path, strerror(errno));
-		l->owns_fd = true;
 	}
 	l->may_block = l->fd >= 0 && (fstat(l->fd, &st) != 0 || !S_ISREG(st.st_mode));
 	return true;

@@ -32,6 +32,9 @@ static const struct example good[] = {
 	/* With TLVs: one of two bytes, one of none. */
 	{ CASE(V2 "\x21\x11\0\x14\xc0\0\x02\x01\xc6\x33\x64\x02\xdc\x04\x01\xbb\x01\0\x02h2\xee\0\0"),
 	  "192.0.2.1", 56324, 443 },
+	/* With a checksum. */
+	{ CASE(V2 "\x21\x11\0\x16\xc0\0\x02\x01\xc6\x33\x64\x02\xdc\x04\x01\xbb\x03\0\x04" "\xee\xda\x98\x54"
+	  "\xee\0\0"), "192.0.2.1", 56324, 443 },
 	{ CASE(V2 "\x20\0\0\0"), NULL, 0, 0 },
 	{ CASE(V2 "\x20\x11\0\x02xx"), NULL, 0, 0 },
 	{ CASE(V2 "\x21\0\0\x03\x01\0\0"), NULL, 0, 0 },
@@ -64,6 +67,11 @@ static const struct { const char *text; size_t len; } bad[] = {
 	{ CASE(V2 "\x21\x11\0\x0b" "12345678901") },	/* shorter than its addresses */
 	{ CASE(V2 "\x21\x21\0\x23" "12345678901234567890123456789012345") },
 	{ CASE(V2 "\x21\x11\0\x0e" "123456789012\x01\0") },	/* a TLV cut */
+	/* A checksum of something else, two of them, one of three bytes. */
+	{ CASE(V2 "\x21\x11\0\x16\xc0\0\x02\x02\xc6\x33\x64\x02\xdc\x04\x01\xbb\x03\0\x04" "\xee\xda\x98\x54"
+	  "\xee\0\0") },
+	{ CASE(V2 "\x21\x11\0\x1a" "123456789012\x03\0\x04" "1234" "\x03\0\x04" "1234") },
+	{ CASE(V2 "\x21\x11\0\x12" "123456789012\x03\0\x03" "123") },
 	{ CASE(V2 "\x21\x11\0\x0f" "123456789012\x01\0\x01") },	/* that lies */
 	{ CASE(V2 "\x21\x11\x40\0") },			/* longer than is read */
 };

@@ -84,6 +84,24 @@ def test_stdout():
         assert json.loads(w.stdout)["status"] == 200
 
 
+@not_under_memcheck("what is in between keeps descriptors of its own")
+def test_dev_stdout_that_is_a_socket():
+    """As the journal's: it cannot be opened, and is what is meant."""
+    with folder() as d, socket.socket(socket.AF_UNIX) as journal:
+        journal.bind(os.path.join(d, "journal"))
+        journal.listen(1)
+        prefix = [sys.executable, "-c", "import os, socket, sys; s = socket.socket(socket.AF_UNIX); "
+                  "s.connect(sys.argv[1]); os.dup2(s.fileno(), 1); s.close(); os.execv(sys.argv[2], sys.argv[2:])",
+                  os.path.join(d, "journal")]
+        with Weir(conf().replace("path: $LOG", "path: /dev/stdout"), Origin(), prefix=prefix) as w:
+            with journal.accept()[0] as s:
+                s.settimeout(10)
+                get(w)
+                w.signal(signal.SIGUSR1)
+                eventually(lambda: "log files reopened" in w.stderr)
+                assert json.loads(s.recv(65536))["status"] == 200
+
+
 def test_usr1_opens_it_again():
     with Weir(conf(), Origin()) as w:
         get(w, "/1")

@@ -152,6 +152,27 @@ def test_all_are_counted():
         assert got == {"ok": 2, "untrusted": 1, "malformed": 2, "cut": 1, "timeout": 1}, got
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def test_checksum():
+    empty = v2(tlvs=b"\x03\0\x04\0\0\0\0")
+    good = empty[:-4] + struct.pack("!I", crc32c(empty))
+    assert crc32c(b"123456789") == 0xe3069283
+    with daemon(Origin()) as w:
+        assert ask(w, good).status == 200
+        assert ask(w, good, len(good) + 1).status == 200, "byte by byte"
+        refused(w, good.replace(socket.inet_aton("192.0.2.7"), socket.inet_aton("192.0.2.8")))
+        refused(w, empty)
+        assert "failed: its checksum is wrong" in w.stderr
+
+
 def test_its_length_lies():
     """More bytes are announced than come: what would be a request is not taken for one."""
     with daemon(Origin(), extra=TRUST + "client: {header_timeout: 300ms}\n") as w:

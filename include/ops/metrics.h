@@ -75,6 +75,7 @@ struct metrics {
 	uint64_t     refused[REFUSED_CODES];
 	struct table routes, upstreams;	/* meters by name */
 	struct route_meter *nowhere;
+	uint64_t     visits;		/* how often somebody walked over things to meet each once */
 };
 
 void metrics_init(struct metrics *);

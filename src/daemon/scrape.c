@@ -251,9 +251,7 @@ tell_states(struct scrape *s, const struct line *line)
 static void
 collect_states(struct scrape *s)
 {
-	static uint64_t visits;
-
-	s->visit = ++visits;
+	s->visit = ++s->w->metrics.visits;
 	each_line(s, tell_states);
 }
 

@@ -24,6 +24,7 @@ def test_pages_and_nothing_else():
         head = get(a, "/metrics?x=y", method="HEAD")
         assert head.status == 200 and int(head.get("Content-Length")) > 1000
         assert json.loads(get(a, "/status").body)["state"] == "serving"
+        assert not get(a, "/metrics", headers=[("Accept-Encoding", "gzip, zstd")]).has("Content-Encoding")
         for target in ("/", "/metrics/", "/Metrics", "/healthz/x", "//metrics", "/%6detrics"):
             r = get(a, target)
             assert r.status == 404 and b"no such page" in r.body, (target, r)

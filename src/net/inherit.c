@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +65,7 @@ take(int fd, struct str name, struct str told)
 	struct inherited *s = &sockets[n_sockets];
 	union sockaddr_any sa;
 	socklen_t len = sizeof(sa);
-	int flags;
+	int flags, one = 1;
 
 	memset(&sa, 0, sizeof(sa));
 	if (!listens(fd) || getsockname(fd, &sa.sa, &len) != 0) {
@@ -76,6 +77,9 @@ take(int fd, struct str name, struct str told)
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		log_warn("descriptor %d: %s", fd, strerror(errno));
+	/* As on those we open: inherited by what is accepted. */
+	if (sa.sa.sa_family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	s->is_lent = told.len == 0 || str_starts(told, STR(INHERIT_LENT));
 	if (told.len > 0)
 		snprintf(s->text, sizeof(s->text), "%.*s",

@@ -24,6 +24,8 @@ def test_by_address():
         o = Origin()
         with Weir(conf(), o, PORT=port, sockets=[s]) as w:
             assert get(w).status == 200
+            # Or each token of a stream would wait for the one before it to be acknowledged.
+            assert s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert "not name it" not in w.stderr
         # The socket outlives the daemon: a restart refuses nobody.
         c = Client(f"127.0.0.1:{port}").request()

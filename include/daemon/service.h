@@ -21,7 +21,8 @@ void service_ready(struct service *);
 /* A reload begins.  service_ready ends it; failed says why nothing has changed, else NULL. */
 void service_reloading(struct service *);
 void service_reloaded(struct service *, const char *failed);
-void service_stopping(struct service *);
+/* It takes limit at most, whatever the manager would allow of itself. */
+void service_stopping(struct service *, msec limit);
 /* Instead of service_ready, after another process of ours: it introduces us to the manager, which listens
  * to us from then on; and in that one, which is not listened to any more. */
 void service_took_over(struct service *);

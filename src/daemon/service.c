@@ -14,7 +14,10 @@
 #include "daemon/notify.h"
 #include "exchange/world.h"
 
-enum { STATUS_EVERY = 1000 };
+enum {
+	STATUS_EVERY = 1000,
+	STOP_MARGIN = 10000		/* ms to give everything back */
+};
 
 static void
 count_servers(const struct world *w, size_t *up, size_t *all)
@@ -140,8 +143,9 @@ service_reloaded(struct service *s, const char *failed)
 }
 
 void
-service_stopping(struct service *s)
+service_stopping(struct service *s, msec limit)
 {
 	(void)make_status(s);
-	notify_send("STOPPING=1\nSTATUS=%s", s->said);
+	notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld\nSTATUS=%s",
+	    (long long)(limit + STOP_MARGIN) * 1000, s->said);
 }

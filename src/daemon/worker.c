@@ -534,7 +534,7 @@ start_drain(struct worker *wk)
 	front_h1_drain(&w->fronts);
 	deadline_arm(&wk->drain, limit > 0 ? limit : 1);
 	if (!w->listeners.is_handed_over)
-		service_stopping(&wk->service);
+		service_stopping(&wk->service, limit + LAST_WORDS);
 	log_info("stopping: %zu exchanges in flight have %lld ms to end", w->n_live,
 	    (long long)limit);
 }

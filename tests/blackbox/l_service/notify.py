@@ -62,7 +62,8 @@ def test_life():
                 m.wait(RELOADING="1")
                 m.wait(READY="1", STATUS="reload failed, .*: cannot listen on 192.0.2.1:9.*")
                 w.stop()
-                m.wait(STOPPING="1")
+                # drain_timeout, the last words, and some time to give everything back.
+                assert m.wait(STOPPING="1")["EXTEND_TIMEOUT_USEC"] == "16000000"
             m.close()
 
 

@@ -40,13 +40,13 @@ LLHTTP_CFLAGS	:= -isystem /usr/share/include/llhttp
 LLHTTP_OBJ	:= $(patsubst %,$(B)/llhttp/%.o,api http llhttp)
 endif
 
-PKGS	:= libevent_core yaml-0.1 libssl libcrypto zlib libzstd
+PKGS	:= libevent_core yaml-0.1 libssl libcrypto zlib libzstd libcares
 WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
 	   -Wpointer-arith -Wvla -Wimplicit-fallthrough
 CFLAGS	?=
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DLLHTTP_STRICT_MODE=1 -Iinclude $(WARN) $(OPT) \
 	   $(LLHTTP_CFLAGS) $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
-LIBS	= $(shell pkg-config --libs $(PKGS)) $(LLHTTP_LIBS) -lcrypt -lm
+LIBS	= $(shell pkg-config --libs $(PKGS)) $(LLHTTP_LIBS) -lcrypt -lresolv -lm
 
 SRC	:= $(wildcard src/*/*.c)
 LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHTTP_OBJ)

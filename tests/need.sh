@@ -3,7 +3,8 @@
 # Installs from Debian's packages what a target needs and the machine lacks; says what, asks nothing.
 # usage: need.sh build|test|acme|grade|valgrind|demo|bench|fuzz
 set -eu
-build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev libcrypt-dev zlib1g-dev libzstd-dev"
+build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev libcrypt-dev zlib1g-dev libzstd-dev \
+	libc-ares-dev"
 if apt-cache policy libllhttp-dev 2>/dev/null | grep -q 'Candidate: [0-9]'; then
 	build="$build libllhttp-dev"
 else
@@ -15,7 +16,7 @@ if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) <
 	clients="$clients nodejs npm"
 fi
 test="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme zstd \
-	python3-prometheus-client $clients"
+	python3-prometheus-client dnsmasq-base $clients"
 case ${1:-build} in
 build) want=$build ;;
 test)  want=$test ;;

@@ -24,11 +24,17 @@ union sockaddr_any {
 	struct sockaddr_un  un;
 };
 
+struct socket_address {
+	union sockaddr_any sa;
+	socklen_t          len;		/* 0: none */
+};
+
 struct address {
 	struct str text;		/* canonical: "127.0.0.1:80", "[::1]:80", "unix:/p", "name:80" */
 	struct str host;		/* without brackets; the path for unix */
-	uint16_t   port;
+	uint16_t   port;		/* of a service 0 */
 	bool       is_name;		/* host is to be resolved; sa not valid */
+	bool       is_service;		/* "srv:_http._tcp.name": ports too are to be looked up */
 	bool       is_unix;
 	socklen_t  len;			/* of sa */
 	union sockaddr_any sa;
@@ -43,10 +49,13 @@ bool address_parse(struct arena *, struct str text, const char *default_host, st
     const char **why);
 /*
  * The same for a server, before which http:// or https:// may stand; they have a port of their own
- * when none is given.  With https *is_tls is set and the text keeps it: "https://name:443".
+ * when none is given.  With https *is_tls is set and the text keeps it: "https://name:443".  "srv:NAME"
+ * is a service.
  */
 bool address_parse_server(struct arena *, struct str text, struct address *out, bool *is_tls,
     const char **why);
+/* Letters, digits, "-", "_" and dots, at most 253 bytes, neither "-" nor "." first. */
+bool address_is_host_name(struct str);
 /* "1.2.3.4" / "::1" / "unix": the host part only, at most 46 bytes with terminator; returns length.
  * An IPv4-mapped IPv6 address is written as IPv4. */
 size_t address_format_host(const struct sockaddr *, char *buf, size_t size);

@@ -75,9 +75,13 @@ struct key_conf {
 
 enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUESTS, BALANCE_IP_HASH, BALANCE_HASH };
 
+/* Of the addresses of a name each is a server, or it is one that is at the first that answers. */
+enum resolve_mode { RESOLVE_ALL, RESOLVE_FIRST };
+
 struct server_conf {
 	struct address address;		/* its text begins with https:// when is_tls */
 	bool           is_tls;
+	unsigned       resolve;		/* enum resolve_mode; of names that are no services */
 	unsigned       weight;		/* thousandths: 1.2 is 1200; 1..1000000 */
 	bool           backup;
 	bool           down;
@@ -124,6 +128,12 @@ struct upstream_conf {
 	msec                stall_timeout, slow_start;	/* 0: none */
 	bool                finish_on_abort;	/* on_client_abort: finish */
 	bool                sends_proxy_header;	/* proxy_protocol: v2 */
+};
+
+/* How names are looked up. */
+struct resolver_conf {
+	struct address *servers; size_t n_servers;	/* none: those of resolv.conf */
+	msec timeout, min_ttl, max_ttl;
 };
 
 #define LIMIT_NO_DELAY UINT_MAX
@@ -263,6 +273,7 @@ struct config {
 	struct network        *trusted_proxies; size_t n_trusted;
 	bool                   sends_proxy_headers;	/* one of the upstreams does */
 	struct upstream_conf  *upstreams;       size_t n_upstreams;
+	struct resolver_conf   resolver;
 	struct limit_conf     *limits;          size_t n_limits;
 	struct cache_conf     *caches;          size_t n_caches;
 	struct route_conf     *routes;          size_t n_routes;

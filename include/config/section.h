@@ -30,6 +30,10 @@ extern const struct row upstream_rows[], check_rows[];
 /* After the walk: warns where two upstreams check one server differently. */
 void section_upstream_finish(struct reading *, const struct node *upstreams);
 
+/* section_resolver.c */
+extern const struct type type_resolver;
+extern const struct row resolver_rows[];
+
 /* section_limit.c, section_cache.c */
 extern const struct type type_limits, type_caches;
 extern const struct row limit_rows[], cache_rows[];

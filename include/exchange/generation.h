@@ -66,6 +66,8 @@ typedef void certificate_seer(void *arg, const struct shown_by *, const struct t
 void generation_certificates(const struct generation *, certificate_seer *see, void *arg);
 /* Makes it the current one; the old one stops listening and lives until its last exchange ends. */
 void generation_adopt(struct world *, struct generation *);
+/* The servers of the current one are others than they were: their health checks follow. */
+void generation_follow_names(struct world *);
 /* No more clients: closes its listeners, those of the next generation excepted (they are counted); on
  * demand not those for our own pages. */
 void generation_retire(struct generation *, bool keep_own);

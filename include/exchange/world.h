@@ -14,6 +14,7 @@
 #include "exchange/authenticate.h"
 #include "exchange/compress.h"
 #include "net/listener.h"
+#include "net/name.h"
 #include "policy/limit.h"
 #include "net/loop.h"
 #include "ops/metrics.h"
@@ -34,6 +35,7 @@ struct world {
 	struct loop             *loop;
 	struct backend_registry  backends;
 	struct line_registry     lines;
+	struct name_registry     names;
 	struct listener_registry listeners;
 	struct limit_registry    limits;
 	struct cache_registry    caches;

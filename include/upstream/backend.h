@@ -16,9 +16,9 @@
 #include "base/str.h"
 #include "base/table.h"
 #include "net/loop.h"
-#include "net/resolve.h"
 
 #define BACKEND_MAX_FAILS 64
+#define BACKEND_MAX_ADDRESSES 8
 
 enum { BACKEND_NOTE = 96 };		/* bytes of what is told of a failure */
 
@@ -53,7 +53,6 @@ struct backend_stats {
 struct backend_registry {
 	struct loop *loop;
 	struct table by_identity;
-	const struct lookup *lookup;	/* names that were resolved for backend_get, or NULL */
 };
 
 struct backend {
@@ -62,9 +61,11 @@ struct backend {
 	char          *key;		/* what it is found by: identity and what is meant by TLS */
 	struct str     identity;	/* address->text, own memory */
 	struct address address;		/* own memory */
-	struct resolved found;		/* its socket addresses; none: down */
+	struct socket_address at[BACKEND_MAX_ADDRESSES];
+	size_t         n_at;		/* of them; none: down */
 	size_t         turn;		/* the one among them that is tried first */
 	unsigned       moves;		/* how often they changed */
+	bool           is_newcomer;	/* joined others that served already: slow_start is for it too */
 	struct tls_context *tls;	/* counted; NULL: plain */
 	struct tls_resume  *resume;	/* the last session with it */
 	unsigned       inflight;	/* exchanges that were given this server */
@@ -98,10 +99,15 @@ void backend_registry_init(struct backend_registry *, struct loop *);
 void backend_registry_fini(struct backend_registry *);
 size_t backend_registry_count(const struct backend_registry *);
 
-/* The backend of that address, found or made; the caller owns a reference.  A name is resolved anew:
- * by the registry's lookup, or here and now.  tls is part of who it is: NULL is plain. */
+/*
+ * The backend of that address, found or made; the caller owns a reference.  The text is what it is
+ * called and the host is who it is expected to be: two names of one address are two servers.  tls is
+ * part of who it is: NULL is plain.  A name has no socket address until it is given some.
+ */
 struct backend *backend_get(struct backend_registry *, const struct address *,
     const struct tls_client_conf *tls);
+/* Where it is from now on; what is beyond BACKEND_MAX_ADDRESSES is left out. */
+void backend_set_addresses(struct backend *, const struct socket_address *, size_t n);
 /* From the next connection on: what a tls section was made to.  Takes a reference. */
 void backend_set_tls(struct backend *, struct tls_context *);
 /* Opens a connection to one of its socket addresses (below), past its handshake when it speaks TLS;
@@ -117,7 +123,7 @@ void backend_unref(struct backend *);
 void backend_watch(struct backend *, struct backend_watch *, void (*changed)(void *arg), void *arg);
 void backend_unwatch(struct backend *, struct backend_watch *);
 
-/* --- socket addresses: a name may have several, of which some do not answer ------------------ */
+/* --- socket addresses: it may have several, of which some do not answer ---------------------- */
 /* The index of the one to try first; and that it did not answer, so that another comes first. */
 size_t backend_address_first(const struct backend *);
 void backend_address_failed(struct backend *, size_t);

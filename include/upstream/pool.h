@@ -12,6 +12,7 @@
 
 #include "base/end.h"
 #include "config/config.h"
+#include "net/name.h"
 #include "upstream/backend.h"
 
 struct balancer_ops;
@@ -30,12 +31,15 @@ struct pick {
 	msec     now;
 };
 
+/* A place in the pool, for a server of the configuration or for one of the addresses of its name. */
 struct member {
-	struct backend           *backend;	/* counted */
+	struct backend           *backend;	/* counted; NULL: the place is free */
 	const struct server_conf *conf;
-	uint64_t                  weight;	/* integer: thousandths over their gcd in the pool; with
-						 * slow_start less than full while it begins */
-	uint64_t                  full;
+	bool                      is_leaving;	/* its name has it no longer: only ends what it began */
+	bool                      is_backup;
+	bool                      is_named;	/* members.c, while it looks who left */
+	uint64_t                  weight;	/* full, or with slow_start less while it begins */
+	uint64_t                  full;		/* thousandths by thousandths: 1 to 10^9 */
 	int64_t                   current;	/* smooth round robin */
 	uint64_t                  seed;		/* hash of the identity, for rendezvous */
 	unsigned                  limit;	/* max_inflight of the newest configuration; 0: none */
@@ -44,11 +48,27 @@ struct member {
 	struct backend_watch      watch;
 };
 
+/* A server of the configuration that is a name. */
+struct pool_name {
+	struct pool              *pool;
+	const struct server_conf *conf;
+	struct name              *name;		/* counted */
+	struct name_watch         watch;
+	struct member            *member;	/* it is one server; NULL: each address is */
+	size_t                    n_left_out;	/* of its addresses, for want of places */
+	bool                      has_served;	/* it had addresses before */
+};
+
 struct pool {
 	const struct upstream_conf *conf;
 	const struct balancer_ops  *balancer;
-	struct member              *members;
-	size_t                      n_members;
+	struct member              *members;	/* POOL_MAX_SERVERS places, which do not move */
+	size_t                      n_members;	/* those behind are free */
+	struct pool_name           *names;
+	size_t                      n_names;
+	struct backend_registry    *backends;
+	struct task                 rejoin;	/* a place is free for who was left out */
+	bool                        is_in_force;	/* of the line's pools, the one of the newest configuration */
 	unsigned                    inflight;	/* over all members, of this pool */
 	struct tls_context         *tls;	/* counted; NULL: no server speaks it */
 	/* the line, shared with the pools of this name in other generations */
@@ -68,14 +88,19 @@ struct balancer_ops {
 /* The table, by enum balance_kind. */
 const struct balancer_ops *balancer_of(enum balance_kind);
 
-/* Fills a pool from its configuration; backends and its line come from the registries. */
+/* Fills a pool from its configuration; backends, its line and names come from the registries. */
 void pool_init(struct pool *, const struct upstream_conf *, struct backend_registry *,
-    struct line_registry *);
+    struct line_registry *, struct name_registry *);
 /* Reads what its servers need of TLS; false with *err when a file is no good any more. */
 bool pool_load_tls(struct pool *, struct err *);
 /* Its configuration is in force: who waits under an older one is subject to the new max_inflight. */
 void pool_adopt(struct pool *);
 void pool_fini(struct pool *);
+
+/* Walks the members that are there: start with *at 0; NULL at the end. */
+struct member *pool_next_member(const struct pool *, size_t *at);
+/* It is there, and configured to get requests. */
+bool member_serves(const struct member *);
 
 /* One attempt of an exchange on a server; embedded in the exchange. */
 struct attempt {

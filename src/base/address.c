@@ -152,8 +152,8 @@ set_unix(struct arena *arena, struct str path, struct address *out, const char *
 	return true;
 }
 
-static bool
-is_host_name(struct str s)
+bool
+address_is_host_name(struct str s)
 {
 	size_t i;
 
@@ -222,7 +222,7 @@ address_parse(struct arena *arena, struct str s, const char *default_host, struc
 	memset(out, 0, sizeof(*out));
 	*why = default_host != NULL
 	    ? "give a port, ADDRESS:PORT, [IPV6]:PORT or unix:/path"
-	    : "give ADDRESS:PORT, [IPV6]:PORT, NAME:PORT or unix:/path";
+	    : "give ADDRESS:PORT, [IPV6]:PORT, NAME:PORT, srv:NAME or unix:/path";
 	if (str_starts(s, STR("unix:")))
 		return set_unix(arena, str_from(s, 5), out, why);
 	if (str_starts(s, STR("http://")) || str_starts(s, STR("https://"))) {
@@ -252,7 +252,7 @@ address_parse(struct arena *arena, struct str s, const char *default_host, struc
 			return false;
 		return set_ip(arena, &ip, bracketed, out, why);
 	}
-	if (bracketed || !is_host_name(host) || looks_like_ipv4(host))
+	if (bracketed || !address_is_host_name(host) || looks_like_ipv4(host))
 		return false;
 	out->is_name = true;
 	out->host = arena_dup(arena, host);
@@ -272,23 +272,39 @@ lacks_port(struct str s)
 	return s.len > 0;
 }
 
+/* RFC 2782: "_service._protocol.domain". */
+static bool
+set_service(struct arena *arena, struct str name, struct address *out, const char **why)
+{
+	memset(out, 0, sizeof(*out));
+	*why = "give a service as srv:_http._tcp.NAME, without a port";
+	if (!address_is_host_name(name) || name.p[0] != '_' || str_find(name, '.') < 0)
+		return false;
+	out->is_name = out->is_service = true;
+	out->host = arena_dup(arena, name);
+	out->text = arena_printf(arena, "srv:%.*s", STR_ARG(name));
+	return true;
+}
+
 bool
 address_parse_server(struct arena *arena, struct str s, struct address *out, bool *is_tls,
     const char **why)
 {
-	bool is_http = str_starts(s, STR("http://"));
+	bool is_http = str_starts(s, STR("http://")), is_service;
 
 	*is_tls = str_starts(s, STR("https://"));
-	if (!is_http && !*is_tls)
-		return address_parse(arena, s, NULL, out, why);
-	s = str_from(s, is_http ? 7 : 8);
-	if (str_find(s, '/') >= 0) {
-		*why = "a server is a host and a port, without a path";
-		return false;
+	if (is_http || *is_tls) {
+		s = str_from(s, is_http ? 7 : 8);
+		if (str_find(s, '/') >= 0) {
+			*why = "a server is a host and a port, without a path";
+			return false;
+		}
 	}
-	if (lacks_port(s))
+	is_service = str_starts(s, STR("srv:"));
+	if ((is_http || *is_tls) && !is_service && lacks_port(s))
 		s = arena_printf(arena, "%.*s:%s", STR_ARG(s), is_http ? "80" : "443");
-	if (!address_parse(arena, s, NULL, out, why))
+	if (is_service ? !set_service(arena, str_from(s, 4), out, why)
+	    : !address_parse(arena, s, NULL, out, why))
 		return false;
 	if (*is_tls)
 		out->text = arena_printf(arena, "https://%.*s", STR_ARG(out->text));

@@ -147,6 +147,8 @@ static const struct row root_rows[] = {
 	  .help = "networks whose X-Forwarded-* fields are believed" },
 	{ "upstreams", &type_upstreams, CONF(upstreams), "{}", 0, 64, .rows = upstream_rows,
 	  .help = "pools of servers by name", .named = "qwen", .size = sizeof(struct upstream_conf) },
+	{ "resolver", &type_resolver, CONF(resolver), "{}", .rows = resolver_rows,
+	  .help = "how names of servers are looked up: in /etc/hosts, then by name servers" },
 	{ "limits", &type_limits, CONF(limits), "{}", 0, 64, .rows = limit_rows,
 	  .size = sizeof(struct limit_conf), .named = "per_client",
 	  .help = "how much may be asked; routes name them" },

@@ -148,10 +148,37 @@ parse_server_address(struct reading *r, const struct row *row, const struct node
 
 static const struct type type_address = { .parse = parse_server_address, .print = type_print_address };
 
+static const struct word resolve_words[] = { { "all", RESOLVE_ALL }, { "first", RESOLVE_FIRST },
+	{ NULL, 0 } };
+
+static bool
+parse_resolve(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	return type_enum.parse(r, row, n, base);
+}
+
+static bool
+may_resolve(const struct server_conf *s)
+{
+	return s->address.is_name && !s->address.is_service;
+}
+
+static void
+print_resolve(FILE *out, int indent, const struct row *row, const void *base)
+{
+	if (may_resolve(base))
+		type_enum.print(out, indent, row, base);
+}
+
+static const struct type type_resolve = { .parse = parse_resolve, .print = print_resolve };
+
 static const struct row server_rows[] = {
 	{ "address", &type_address, offsetof(struct server_conf, address), .required = true,
-	  .help = "ADDRESS:PORT, [IPV6]:PORT, NAME:PORT or unix:/path; https:// before it is TLS",
+	  .help = "ADDRESS:PORT, [IPV6]:PORT, NAME:PORT, srv:NAME or unix:/path; https:// before it is TLS",
 	  .example = "127.0.0.1:8002" },
+	{ "resolve", &type_resolve, offsetof(struct server_conf, resolve), "all", .words = resolve_words,
+	  .optional = true,
+	  .help = "of a NAME: all of its addresses are servers, or it is one, at the first that answers" },
 	{ "weight", &type_weight, offsetof(struct server_conf, weight), "1",
 	  .help = "its share, 0.001 to 1000 with at most three decimals" },
 	{ "backup", &type_bool, offsetof(struct server_conf, backup), "false",
@@ -167,6 +194,16 @@ static const struct row server_rows[] = {
 };
 
 static bool
+check_resolve(struct reading *r, const struct node *n, const struct server_conf *s)
+{
+	const struct node *at = node_find(n, "resolve");
+
+	return at == NULL || may_resolve(s) || complain_key(r, at, STR("resolve"), s->address.is_service
+	    ? "has no effect on a service, which is all of its places"
+	    : "has no effect on what is no name");
+}
+
+static bool
 parse_server(struct reading *r, const struct row *row, const struct node *n, void *base)
 {
 	struct server_conf *s = base;
@@ -175,7 +212,7 @@ parse_server(struct reading *r, const struct row *row, const struct node *n, voi
 	s->max_fails = r->upstream->max_fails;
 	s->fail_timeout = r->upstream->fail_timeout;
 	if (n->kind != NODE_SCALAR)
-		return schema_fill(r, row->rows, n, base);
+		return schema_fill(r, row->rows, n, base) && check_resolve(r, n, s);
 	/* A bare address is a server with nothing else said. */
 	key.text = STR("address");
 	items[0] = &key;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <ares.h>
 #include <event2/event.h>
 #include <llhttp.h>
 #include <openssl/crypto.h>
@@ -58,10 +59,11 @@ print_version(void)
 	       "libyaml %s\n"
 	       "openssl %s\n"
 	       "zlib %s\n"
-	       "zstd %s\n",
+	       "zstd %s\n"
+	       "c-ares %s\n",
 	    event_get_version(), LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH,
 	    yaml_get_version_string(), OpenSSL_version(OPENSSL_VERSION_STRING),
-	    zlibVersion(), ZSTD_versionString());
+	    zlibVersion(), ZSTD_versionString(), ares_version(NULL));
 }
 
 static int

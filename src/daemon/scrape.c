@@ -209,7 +209,7 @@ tell_state(struct scrape *s, const struct line *line, const struct member *m)
 
 	switch (s->metric) {
 	case METRIC_SERVER_UP:
-		if (!m->conf->down)
+		if (member_serves(m))
 			put(s, labels, backend_is_up(b, clock_now()));
 		break;
 	case METRIC_SERVER_EJECTED:
@@ -236,15 +236,14 @@ static void
 tell_states(struct scrape *s, const struct line *line)
 {
 	const struct pool *pool = TAILQ_LAST(&line->pools, pool_list);
-	size_t i;
+	const struct member *m;
+	size_t at = 0;
 
-	for (i = 0; i < pool->n_members; i++) {
-		struct server_meter *meter = pool->members[i].meter;
-
-		if (meter->visited == s->visit)
+	while ((m = pool_next_member(pool, &at)) != NULL) {
+		if (m->meter->visited == s->visit)
 			continue;
-		meter->visited = s->visit;
-		tell_state(s, line, &pool->members[i]);
+		m->meter->visited = s->visit;
+		tell_state(s, line, m);
 	}
 }
 

@@ -197,9 +197,10 @@ put_server(struct json *j, const struct member *m)
 
 	begin(j, NULL, "{");
 	put_text(j, "address", m->meter->name);
-	put_text(j, "state", str_of(m->conf->down ? "down" : backend_state_name(b, now)));
+	put_text(j, "state", str_of(m->conf->down ? "down" :
+	    m->is_leaving ? "leaving" : backend_state_name(b, now)));
 	put_weight(j, m->conf->weight);
-	put_bool(j, "backup", m->conf->backup);
+	put_bool(j, "backup", m->is_backup);
 	put_number(j, "inflight", m->meter->inflight);
 	put_number(j, "max_inflight", m->conf->max_inflight);
 	put_number(j, "idle_connections", b->n_idle);
@@ -217,7 +218,8 @@ put_server(struct json *j, const struct member *m)
 static void
 put_upstreams(struct json *j, const struct generation *g)
 {
-	size_t i, k;
+	const struct member *m;
+	size_t i, at;
 
 	begin(j, "upstreams", "[");
 	for (i = 0; i < g->config->n_upstreams; i++) {
@@ -231,8 +233,8 @@ put_upstreams(struct json *j, const struct generation *g)
 		put_number(j, "size", pool->conf->queue.size);
 		end(j, "}");
 		begin(j, "servers", "[");
-		for (k = 0; k < pool->n_members; k++)
-			put_server(j, &pool->members[k]);
+		for (at = 0; (m = pool_next_member(pool, &at)) != NULL;)
+			put_server(j, m);
 		end(j, "]");
 		end(j, "}");
 	}

@@ -40,7 +40,7 @@
 #include "net/inherit.h"
 #include "net/listener.h"
 #include "net/loop.h"
-#include "net/resolve.h"
+#include "net/name.h"
 #include "net/tls.h"
 #include "ops/access_log.h"
 #include "policy/forward.h"
@@ -92,8 +92,9 @@ struct worker {
 	struct service service;
 	struct upgrade upgrade;
 	struct admin admin;
-	struct lookup *lookup;		/* a reload waits for the names in next */
+	struct lookup *lookup;		/* the start waits for names, or a reload for those in next */
 	struct config *next;
+	bool is_started;
 	bool hup_again;			/* since it began */
 	char why[400];			/* the first error of the last reading, for the manager */
 	bool is_done;
@@ -248,12 +249,18 @@ on_chore(void *arg)
 	exchange_reap(w);
 	cache_registry_reap(&w->caches);
 	arena_reset(w->scratch);
-	if (w->listeners.is_paused && !is_full(w))
+	if (w->listeners.is_paused && wk->is_started && !is_full(w))
 		listener_registry_pause(&w->listeners, false);
 	if (wk->flush.at == 0 && access_log_is_dirty(w->access_log))
 		deadline_arm(&wk->flush, FLUSH_EVERY);
 	if (w->is_draining && is_deserted(w) && conn_closing(w->loop) == 0)
 		wk->is_done = true;
+}
+
+static void
+on_names_changed(void *arg)
+{
+	generation_follow_names(arg);
 }
 
 static void
@@ -365,6 +372,24 @@ log_certificate(void *arg, const struct shown_by *by, const struct tls_certifica
 /* --- reload ---------------------------------------------------------------------------------------- */
 
 static void
+configure_names(struct worker *wk, const struct config *conf)
+{
+	const struct resolver_conf *c = &conf->resolver;
+	struct name_rules rules = { "", c->timeout, c->min_ttl, c->max_ttl };
+	struct arena *scratch = arena_new(512);
+	struct str list = STR("");
+	size_t i;
+
+	for (i = 0; i < c->n_servers; i++)
+		list = arena_printf(scratch, "%.*s%s%.*s", STR_ARG(list), i > 0 ? "," : "",
+		    STR_ARG(c->servers[i].text));
+	if (list.len > 0)
+		rules.servers = list.p;
+	name_configure(&wk->world.names, &rules);
+	arena_free(scratch);
+}
+
+static void
 say_failed(struct worker *wk)
 {
 	admin_reloaded(&wk->admin, false);
@@ -383,12 +408,10 @@ tell_user(const struct config *old, const struct config *conf)
 static void
 adopt(struct worker *wk, struct config *conf)
 {
-	struct generation *g;
+	struct generation *g = bind_source(wk, conf);
 
-	wk->world.backends.lookup = wk->lookup;
-	g = bind_source(wk, conf);
-	wk->world.backends.lookup = NULL;
 	if (g == NULL) {
+		configure_names(wk, wk->world.current->config);
 		say_failed(wk);
 		return;
 	}
@@ -400,7 +423,8 @@ adopt(struct worker *wk, struct config *conf)
 	log_info("reload: ok, generation %llu", (unsigned long long)g->id);
 }
 
-static void start_reload(struct worker *);
+static void begin_reload(struct worker *);
+static void start(struct worker *);
 
 static void
 give_up_lookup(struct worker *wk)
@@ -421,13 +445,17 @@ on_names(void *arg)
 	bool again = wk->hup_again;
 
 	wk->hup_again = false;
-	if (!again && !wk->world.is_draining) {
+	if (wk->world.is_draining)
+		again = false;
+	else if (!wk->is_started)
+		start(wk);
+	else if (!again) {
 		adopt(wk, wk->next);
 		wk->next = NULL;
 	}
 	give_up_lookup(wk);
-	if (again && !wk->world.is_draining)
-		start_reload(wk);
+	if (again)
+		begin_reload(wk);
 }
 
 /* False when there is nothing to wait for. */
@@ -446,7 +474,7 @@ look_up_names(struct worker *wk, const struct config *conf)
 			if (conf->upstreams[i].servers[j].address.is_name)
 				names[n++] = &conf->upstreams[i].servers[j].address;
 	if (n > 0)
-		wk->lookup = lookup_start(wk->world.loop, names, n, on_names, wk);
+		wk->lookup = lookup_start(&wk->world.names, names, n, conf->resolver.timeout, on_names, wk);
 	free(names);
 	return wk->lookup != NULL;
 }
@@ -456,12 +484,23 @@ start_reload(struct worker *wk)
 {
 	struct config *conf = read_source(wk);
 
-	if (conf == NULL)
+	if (conf == NULL) {
 		say_failed(wk);
-	else if (look_up_names(wk, conf))
+		return;
+	}
+	/* What the resolver reads may have changed. */
+	configure_names(wk, conf);
+	if (look_up_names(wk, conf))
 		wk->next = conf;
 	else
 		adopt(wk, conf);
+}
+
+static void
+begin_reload(struct worker *wk)
+{
+	service_reloading(&wk->service);
+	start_reload(wk);
 }
 
 static void
@@ -476,10 +515,8 @@ on_hup(evutil_socket_t number, short what, void *arg)
 		log_warn("reload: failed: stopping already");
 	else if (wk->lookup != NULL)
 		wk->hup_again = true;
-	else {
-		service_reloading(&wk->service);
-		start_reload(wk);
-	}
+	else
+		begin_reload(wk);
 }
 
 static void
@@ -607,6 +644,7 @@ init_modules(void)
 	conn_module_init();
 	coder_module_init();
 	origin_module_init();
+	dns_module_init();
 	backend_module_init();
 	health_module_init();
 	limit_module_init();
@@ -626,6 +664,7 @@ fini_modules(void)
 	limit_module_fini();
 	health_module_fini();
 	backend_module_fini();
+	dns_module_fini();
 	origin_module_fini();
 	coder_module_fini();
 	conn_module_fini();
@@ -651,6 +690,7 @@ init(struct worker *wk, const struct source *source)
 	LIST_INIT(&w->limits.zones);
 	backend_registry_init(&w->backends, w->loop);
 	line_registry_init(&w->lines, w->loop);
+	name_registry_init(&w->names, w->loop, on_names_changed, w);
 	listener_registry_init(&w->listeners, w->loop, on_accept, w);
 	w->env.loop = w->loop;
 	w->env.events = &exchange_front_events;
@@ -702,7 +742,7 @@ static bool
 fini(struct worker *wk)
 {
 	struct world *w = &wk->world;
-	bool is_balanced, is_looking_up = wk->lookup != NULL;
+	bool is_balanced;
 	size_t n_files;
 
 	give_up_lookup(wk);
@@ -726,15 +766,18 @@ fini(struct worker *wk)
 	cache_registry_reap(&w->caches);
 	is_balanced = w->n_generations == 0 && w->n_live == 0 &&
 	    backend_registry_count(&w->backends) == 0 && line_registry_count(&w->lines) == 0 &&
+	    name_registry_count(&w->names) == 0 &&
 	    limit_registry_count(&w->limits) == 0 && cache_registry_count(&w->caches) == 0 &&
 	    listener_registry_count(&w->listeners) == 0;
 	if (!is_balanced)
-		log_error("books: %u generations, %zu exchanges, %zu servers, %zu lines, %zu limits, "
-		    "%zu listeners still live", w->n_generations, w->n_live,
+		log_error("books: %u generations, %zu exchanges, %zu servers, %zu lines, %zu names, "
+		    "%zu limits, %zu listeners still live", w->n_generations, w->n_live,
 		    backend_registry_count(&w->backends), line_registry_count(&w->lines),
+		    name_registry_count(&w->names),
 		    limit_registry_count(&w->limits), listener_registry_count(&w->listeners));
 	else {
 		line_registry_fini(&w->lines);
+		name_registry_fini(&w->names);
 		backend_registry_fini(&w->backends);
 		listener_registry_fini(&w->listeners);
 		cache_registry_fini(&w->caches);
@@ -745,8 +788,7 @@ fini(struct worker *wk)
 	metrics_fini(&w->metrics);
 	arena_free(w->scratch);
 	n_files = process_files();
-	/* The resolver's own are closed when it is done, if ever. */
-	if (n_files > wk->n_files && !is_looking_up) {
+	if (n_files > wk->n_files) {
 		log_error("books: %zu descriptors still open", n_files - wk->n_files);
 		is_balanced = false;
 	}
@@ -792,6 +834,20 @@ become_user(struct worker *wk)
 	return true;
 }
 
+/* Clients who came meanwhile are let in. */
+static void
+start(struct worker *wk)
+{
+	wk->is_started = true;
+	listener_registry_pause(&wk->world.listeners, false);
+	say_started(wk->world.current);
+	inherit_settle();
+	if (upgrade_tell_ready())
+		service_took_over(&wk->service);
+	else
+		service_ready(&wk->service);
+}
+
 int
 worker_run(const struct source *source)
 {
@@ -805,8 +861,12 @@ worker_run(const struct source *source)
 	init_modules();
 	init(&wk, source);
 	conf = read_source(&wk);
-	if (conf != NULL)
+	if (conf != NULL) {
+		configure_names(&wk, conf);
+		/* The first request is not to fail for a lookup that takes a millisecond. */
+		wk.world.listeners.is_paused = true;
 		g = bind_source(&wk, conf);
+	}
 	code = conf == NULL ? EXIT_CONFIG : g == NULL ? EXIT_START : 0;
 	if (g != NULL) {
 		generation_adopt(&wk.world, g);
@@ -816,12 +876,8 @@ worker_run(const struct source *source)
 		}
 	}
 	if (g != NULL && !wk.is_done) {
-		say_started(g);
-		inherit_settle();
-		if (upgrade_tell_ready())
-			service_took_over(&wk.service);
-		else
-			service_ready(&wk.service);
+		if (!look_up_names(&wk, wk.world.current->config))
+			start(&wk);
 		while (!wk.is_done)
 			loop_turn(wk.world.loop);
 	}

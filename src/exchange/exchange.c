@@ -271,7 +271,11 @@ take_server(struct exchange *x)
 	x->was_stale = false;
 	x->picked_us = clock_now_us();
 	x->connected_us = x->first_byte_us = 0;
-	x->server = x->facts.server = x->attempt.member->conf->address.text;
+	x->server = x->attempt.member->conf->address.text;
+	/* One of the addresses of a name may be gone before the log is written. */
+	if (x->attempt.member->conf->address.is_name)
+		x->server = arena_dup(x->arena, x->attempt.backend->identity);
+	x->facts.server = x->server;
 }
 
 /* The first of the route's limits that tells clients apart, or NULL. */

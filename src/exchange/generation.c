@@ -232,7 +232,8 @@ generation_new(struct world *w, struct config *conf, struct err *err)
 	g->pools = calloc(conf->n_upstreams + 1, sizeof(*g->pools));
 	check(g->pools != NULL);
 	for (i = 0; i < conf->n_upstreams; i++)
-		pool_init(&g->pools[i], &conf->upstreams[i], &w->backends, &w->lines);
+		pool_init(&g->pools[i], &conf->upstreams[i], &w->backends, &w->lines,
+		    &w->names);
 	g->stores = calloc(conf->n_caches + 1, sizeof(*g->stores));
 	check(g->stores != NULL);
 	for (i = 0; i < conf->n_caches; i++)
@@ -245,6 +246,13 @@ generation_new(struct world *w, struct config *conf, struct err *err)
 		return NULL;
 	}
 	return g;
+}
+
+void
+generation_follow_names(struct world *w)
+{
+	if (w->current != NULL)
+		health_follow(&w->backends, w->current->pools, w->current->config->n_upstreams);
 }
 
 static void

@@ -17,7 +17,6 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "net/conn.h"
-#include "net/resolve.h"
 #include "net/tls.h"
 
 enum { BACKEND_MAGIC = 0x6261636b };
@@ -118,46 +117,43 @@ drop_idle(struct backend *b)
 }
 
 static bool
-same_addresses(const struct resolved *a, const struct resolved *b)
+same_address(const struct socket_address *a, const struct socket_address *b)
+{
+	return a->len == b->len && memcmp(&a->sa, &b->sa, a->len) == 0;
+}
+
+static bool
+has_addresses(const struct backend *b, const struct socket_address *at, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < a->n && i < b->n; i++)
-		if (a->at[i].len != b->at[i].len ||
-		    memcmp(&a->at[i].sa, &b->at[i].sa, a->at[i].len) != 0)
+	for (i = 0; i < n && i < b->n_at; i++)
+		if (!same_address(&b->at[i], &at[i]))
 			return false;
-	return a->n == b->n;
+	return n == b->n_at;
 }
 
-/* A name is looked up whenever a configuration names it: at start and at each reload. */
-static void
-resolve(struct backend *b)
+/* The one that served goes on to, if it is still there. */
+void
+backend_set_addresses(struct backend *b, const struct socket_address *at, size_t n)
 {
-	const struct lookup *l = b->registry->lookup;
-	const struct resolved *answer = l != NULL ? lookup_find(l, &b->address) : NULL;
-	struct resolved own;
+	struct socket_address first;
+	size_t i;
 
-	if (answer == NULL)
-		resolve_name(&b->address, &own);
-	else
-		own = *answer;
-	if (own.n == 0)
-		log_warn("server %.*s: %s; it is down until a reload finds it",
-		    STR_ARG(b->identity), own.why);
-	if (same_addresses(&own, &b->found))
+	if (n > BACKEND_MAX_ADDRESSES)
+		n = BACKEND_MAX_ADDRESSES;
+	if (has_addresses(b, at, n))
 		return;
-	b->found = own;
+	first = b->at[b->turn];
+	memcpy(b->at, at, n * sizeof(*at));
+	b->n_at = n;
 	b->turn = 0;
+	for (i = 0; i < n; i++)
+		if (same_address(&first, &at[i]))
+			b->turn = i;
 	b->moves++;
 	drop_idle(b);
-}
-
-static void
-take_address(struct backend *b)
-{
-	b->found.n = 1;
-	b->found.at[0].sa = b->address.sa;
-	b->found.at[0].len = b->address.len;
+	tell_change(b);
 }
 
 size_t
@@ -169,8 +165,8 @@ backend_address_first(const struct backend *b)
 void
 backend_address_failed(struct backend *b, size_t i)
 {
-	if (b->turn == i && b->found.n > 0)
-		b->turn = (i + 1) % b->found.n;
+	if (b->turn == i && b->n_at > 0)
+		b->turn = (i + 1) % b->n_at;
 }
 
 static char *
@@ -199,6 +195,7 @@ make_key(const struct address *address, const struct tls_client_conf *tls)
 
 	check(out != NULL);
 	fprintf(out, "%.*s", STR_ARG(address->text));
+	add_word(out, "of", address->host);
 	if (tls != NULL) {
 		fputs(tls->verify ? "" : " unverified", out);
 		add_word(out, "ca", tls->ca);
@@ -219,10 +216,6 @@ backend_get(struct backend_registry *r, const struct address *address,
 
 	if (b != NULL) {
 		free(key);
-		if (b->address.is_name) {
-			resolve(b);
-			tell_change(b);
-		}
 		return backend_ref(b);
 	}
 	b = calloc(1, sizeof(*b));
@@ -238,10 +231,11 @@ backend_get(struct backend_registry *r, const struct address *address,
 	TAILQ_INIT(&b->watches);
 	deadline_init(&b->idle_deadline, r->loop, on_idle_deadline, b);
 	deadline_init(&b->ejection, r->loop, on_ejection_over, b);
-	if (b->address.is_name)
-		resolve(b);
-	else
-		take_address(b);
+	if (!b->address.is_name) {
+		b->n_at = 1;
+		b->at[0].sa = address->sa;
+		b->at[0].len = address->len;
+	}
 	table_set(&r->by_identity, str_of(b->key), b);
 	return b;
 }
@@ -264,7 +258,7 @@ struct conn *
 backend_connect(struct backend *b, size_t address, struct str first,
     const struct conn_events *events, void *owner)
 {
-	const struct socket_address *a = &b->found.at[address];
+	const struct socket_address *a = &b->at[address];
 	struct conn *c = conn_connect(b->registry->loop, &a->sa.sa, a->len, events, owner);
 
 	conn_write_copy(c, first);
@@ -318,7 +312,7 @@ backend_health(const struct backend *b, msec now)
 bool
 backend_is_available(const struct backend *b, msec now)
 {
-	if (b->found.n == 0 || b->check == BACKEND_STARTING || b->check == BACKEND_DOWN)
+	if (b->n_at == 0 || b->check == BACKEND_STARTING || b->check == BACKEND_DOWN)
 		return false;
 	return b->ejected_until == 0 || (now >= b->ejected_until && !b->on_trial);
 }
@@ -440,11 +434,14 @@ backend_stalled(struct backend *b, msec now, msec silent, unsigned max_fails, ms
 void
 backend_checked(struct backend *b, enum backend_check state)
 {
-	if (b->check == BACKEND_DOWN && state == BACKEND_PASSES) {
+	bool is_back = b->check == BACKEND_DOWN && state == BACKEND_PASSES;
+
+	if (is_back) {
 		b->ejected_until = 0;
 		b->n_fails = 0;
-		b->recovered_at = clock_now();
 	}
+	if (is_back || (b->is_newcomer && b->check == BACKEND_STARTING && state == BACKEND_PASSES))
+		b->recovered_at = clock_now();
 	b->check = state;
 	if (state == BACKEND_PASSES)
 		b->finding[0] = '\0';
@@ -466,7 +463,7 @@ backend_state_name(const struct backend *b, msec now)
 		[BACKEND_TRIAL] = "trial",
 	};
 
-	if (b->found.n == 0)
+	if (b->n_at == 0)
 		return "unresolved";
 	if (b->check == BACKEND_STARTING)
 		return "starting";

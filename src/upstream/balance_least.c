@@ -3,7 +3,7 @@
 #include "upstream/balance.h"
 
 /* Whether a's load is less (-1), the same (0) or more (1) than b's; exact, by cross multiplication:
- * weights are at most 10^6, requests in flight far below 2^32. */
+ * weights are at most 10^9, requests in flight far below 2^32. */
 static int
 compare(const struct member *a, const struct member *b)
 {

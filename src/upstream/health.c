@@ -277,17 +277,17 @@ on_eof(void *owner)
 
 /* --- the question -------------------------------------------------------------------------------- */
 
-/* The address as it is written, without https://. */
+/* Host and port as the configuration has them, also where the server is one of the addresses of that
+ * name. */
 static struct str
-host_of(const struct check_conf *conf, const struct backend *b)
+host_of(const struct check_conf *conf, const struct backend *b, struct arena *arena)
 {
-	static const struct str scheme = { "https://", 8 };
-
 	if (conf->host.len > 0)
 		return conf->host;
 	if (b->address.is_unix)
 		return STR("localhost");
-	return str_starts(b->identity, scheme) ? str_from(b->identity, scheme.len) : b->identity;
+	return arena_printf(arena, str_find(b->address.host, ':') >= 0 ? "[%.*s]:%u" : "%.*s:%u",
+	    STR_ARG(b->address.host), b->address.port);
 }
 
 static void
@@ -295,9 +295,10 @@ ask(struct probe *p)
 {
 	const struct check_conf *conf = p->checker->conf;
 	const struct backend *b = p->checker->backend;
-	struct str host = host_of(conf, b);
+	struct str host;
 
 	p->arena = arena_new(1024);
+	host = host_of(conf, b, p->arena);
 	h1_parser_init(&p->parser, false, &answer_limits);
 	h1_parser_begin(&p->parser, p->arena, false);
 	conn_write(p->conn, arena_printf(p->arena, "GET %.*s HTTP/1.1\r\nHost: %.*s\r\n"
@@ -340,7 +341,7 @@ goes_on_elsewhere(struct probe *p)
 	struct backend *b = p->checker->backend;
 
 	backend_address_failed(b, backend_address_first(b));
-	if (p->n_addresses >= b->found.n)
+	if (p->n_addresses >= b->n_at)
 		return false;
 	conn_close(p->conn);
 	connect_to(p);
@@ -375,7 +376,7 @@ begin_probe(struct checker *c)
 {
 	c->n_probes++;
 	/* A name that leads nowhere is down without being asked. */
-	if (c->backend->found.n == 0) {
+	if (c->backend->n_at == 0) {
 		sleep_until_next(c);
 		return;
 	}
@@ -457,9 +458,10 @@ follow_pool(struct pool *pool)
 	size_t i;
 
 	for (i = 0; i < pool->n_members; i++) {
-		struct backend *b = pool->members[i].backend;
+		const struct member *m = &pool->members[i];
+		struct backend *b = m->backend;
 
-		if (!pool->conf->check.is_on || b->is_claimed || pool->members[i].conf->down)
+		if (!pool->conf->check.is_on || !member_serves(m) || b->is_claimed)
 			continue;
 		b->is_claimed = true;
 		set_check(b, &pool->conf->check);

@@ -280,7 +280,7 @@ connect_to(struct origin *o)
 static bool
 goes_on_elsewhere(struct origin *o, enum end why)
 {
-	size_t n = o->backend->found.n;
+	size_t n = o->backend->n_at;
 
 	if (why != END_CONNECT_FAILED && why != END_CONNECT_TIMEOUT)
 		return false;

@@ -14,61 +14,22 @@
 #include "base/log.h"
 #include "net/tls.h"
 #include "upstream/line.h"
+#include "upstream/members.h"
 #include "upstream/server_meter.h"
 
 static const uint64_t HASH_SEED = 0x77656972;	/* the same in every process: hashing is sticky */
 
-/* So that a tenth of the smallest weight is still many: what counts is how they compare. */
-enum { RAMP_SCALE = 1000 };
-
-static uint64_t
-gcd(uint64_t a, uint64_t b)
-{
-	while (b != 0) {
-		uint64_t rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
-}
-
-static void
-on_backend_changed(void *line)
-{
-	line_changed(line);
-}
-
 void
-pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_registry *registry,
-    struct line_registry *lines)
+pool_init(struct pool *pool, const struct upstream_conf *conf, struct backend_registry *backends,
+    struct line_registry *lines, struct name_registry *names)
 {
-	uint64_t divisor = 0, scale = conf->slow_start > 0 ? RAMP_SCALE : 1;
-	size_t i;
-
-	check(conf->n_servers <= POOL_MAX_SERVERS);
 	memset(pool, 0, sizeof(*pool));
 	pool->conf = conf;
 	pool->balancer = balancer_of(conf->balance);
 	pool->line = line_get(lines, conf->name);
 	TAILQ_INSERT_TAIL(&pool->line->pools, pool, of_line);
-	pool->members = calloc(conf->n_servers, sizeof(*pool->members));
-	check(pool->members != NULL);
-	pool->n_members = conf->n_servers;
-	for (i = 0; i < conf->n_servers; i++)
-		divisor = gcd(conf->servers[i].weight, divisor);
-	for (i = 0; i < conf->n_servers; i++) {
-		struct member *m = &pool->members[i];
-
-		m->conf = &conf->servers[i];
-		m->weight = m->full = m->conf->weight / divisor * scale;
-		m->limit = m->conf->max_inflight;
-		m->backend = backend_get(registry, &m->conf->address,
-		    m->conf->is_tls ? &conf->tls : NULL);
-		m->seed = str_hash(m->backend->identity, HASH_SEED);
-		m->meter = server_meter_get(&pool->line->meters, m->backend->identity);
-		backend_watch(m->backend, &m->watch, on_backend_changed, pool->line);
-	}
+	pool->backends = backends;
+	members_init(pool, names);
 }
 
 /* The files were looked at a moment ago, with their places: what is wrong now has changed since. */
@@ -91,65 +52,38 @@ pool_load_tls(struct pool *pool, struct err *err)
 	return pool->tls != NULL;
 }
 
-static const struct member *
-member_with(const struct pool *pool, const struct backend *b)
-{
-	size_t i;
-
-	for (i = 0; i < pool->n_members; i++)
-		if (pool->members[i].backend == b)
-			return &pool->members[i];
-	return NULL;
-}
-
-/* What is under way takes slots from now on, or does no longer. */
-static void
-set_limit(struct member *m, unsigned limit)
-{
-	if (m->limit == 0 && limit > 0)
-		m->backend->slots += m->inflight;
-	else if (m->limit > 0 && limit == 0)
-		m->backend->slots -= m->inflight;
-	m->limit = limit;
-}
-
 /* Else the old ones, held to a lower number than the new, would wait for ever. */
 void
 pool_adopt(struct pool *pool)
 {
-	const struct member *m;
-	struct pool *other;
-	size_t i;
-
-	TAILQ_FOREACH(other, &pool->line->pools, of_line)
-		for (i = 0; i < other->n_members; i++) {
-			m = member_with(pool, other->members[i].backend);
-			if (m != NULL)
-				set_limit(&other->members[i], m->limit);
-		}
-	for (i = 0; i < pool->n_members; i++)
-		if (pool->members[i].conf->is_tls)
-			backend_set_tls(pool->members[i].backend, pool->tls);
+	members_adopt(pool);
 	line_changed(pool->line);
 }
 
 void
 pool_fini(struct pool *pool)
 {
-	size_t i;
-
+	check(pool->inflight == 0 && pool->n_waiting == 0);
+	members_fini(pool);
 	if (pool->tls != NULL)
 		tls_context_unref(pool->tls);
-
-	check(pool->inflight == 0 && pool->n_waiting == 0);
-	for (i = 0; i < pool->n_members; i++) {
-		backend_unwatch(pool->members[i].backend, &pool->members[i].watch);
-		server_meter_unref(pool->members[i].meter);
-		backend_unref(pool->members[i].backend);
-	}
-	free(pool->members);
 	TAILQ_REMOVE(&pool->line->pools, pool, of_line);
 	line_unref(pool->line);
+}
+
+struct member *
+pool_next_member(const struct pool *pool, size_t *at)
+{
+	while (*at < pool->n_members)
+		if (pool->members[(*at)++].backend != NULL)
+			return &pool->members[*at - 1];
+	return NULL;
+}
+
+bool
+member_serves(const struct member *m)
+{
+	return m->backend != NULL && !m->is_leaving && !m->conf->down;
 }
 
 static bool
@@ -173,12 +107,12 @@ eligible(const struct pool *pool, const struct pick *pick, bool *some_full)
 		const struct member *m = &pool->members[i];
 		uint64_t bit = (uint64_t)1 << i;
 
-		if ((pick->tried & bit) != 0 || m->conf->down ||
+		if ((pick->tried & bit) != 0 || !member_serves(m) ||
 		    !backend_is_available(m->backend, pick->now))
 			continue;
 		if (is_full(m))
 			*some_full = true;
-		else if (m->conf->backup)
+		else if (m->is_backup)
 			backups |= bit;
 		else
 			primaries |= bit;
@@ -192,9 +126,9 @@ hopelessness(const struct member *m)
 {
 	switch (m->backend->check) {
 	case BACKEND_STARTING:
-		return m->conf->backup ? 2 : 1;
+		return m->is_backup ? 2 : 1;
 	case BACKEND_DOWN:
-		return m->conf->backup ? 4 : 3;
+		return m->is_backup ? 4 : 3;
 	case BACKEND_UNCHECKED:
 	case BACKEND_PASSES:
 		break;
@@ -226,7 +160,7 @@ fail_open(const struct pool *pool, const struct pick *pick, bool *some_full)
 	for (i = 0; i < pool->n_members; i++) {
 		const struct member *m = &pool->members[i];
 
-		if ((pick->tried >> i & 1) != 0 || m->conf->down || m->backend->found.n == 0)
+		if ((pick->tried >> i & 1) != 0 || !member_serves(m) || m->backend->n_at == 0)
 			continue;
 		if (is_full(m)) {
 			*some_full = true;
@@ -265,9 +199,11 @@ choose(const struct pool *pool, const struct pick *pick, uint64_t *mask, bool *i
 uint64_t
 pool_ramp(uint64_t full, msec since, msec slow_start)
 {
-	if (since >= slow_start)
-		return full;
-	return full / 10 + (full - full / 10) * (uint64_t)since / (uint64_t)slow_start;
+	uint64_t weight = full;
+
+	if (since < slow_start)
+		weight = full / 10 + (full - full / 10) * (uint64_t)since / (uint64_t)slow_start;
+	return weight > 0 ? weight : 1;
 }
 
 /* Smooth round robin bears that: what one gains in a round the others give. */
@@ -279,7 +215,7 @@ weigh(struct pool *pool, msec now)
 
 	for (i = 0; slow_start > 0 && i < pool->n_members; i++) {
 		struct member *m = &pool->members[i];
-		msec back = m->backend->recovered_at;
+		msec back = m->backend != NULL ? m->backend->recovered_at : 0;
 
 		m->weight = back > 0 ? pool_ramp(m->full, now - back, slow_start) : m->full;
 	}
@@ -387,6 +323,7 @@ attempt_done(struct attempt *a)
 	if (a->member->limit > 0)
 		a->backend->slots--;
 	backend_done(a->backend, a->is_trial);
+	members_done(a->pool, a->member);
 	backend_unref(a->backend);
 	memset(a, 0, sizeof(*a));
 }

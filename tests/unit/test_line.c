@@ -115,7 +115,7 @@ make(int i, const char *name, int first, int n, unsigned limit)
 		servers[i][k].max_fails = 1;
 		servers[i][k].fail_timeout = 200;
 	}
-	pool_init(&pools[i], &confs[i], &backends, &lines);
+	pool_init(&pools[i], &confs[i], &backends, &lines, NULL);
 	pool_adopt(&pools[i]);
 	made[i] = true;
 }

@@ -83,7 +83,7 @@ make(struct fixture *f, enum balance_kind kind, const unsigned *weights, size_t 
 		f->servers[i].max_fails = 2;
 		f->servers[i].fail_timeout = 10000;
 	}
-	pool_init(&f->pool, &f->conf, &f->registry, &f->lines);
+	pool_init(&f->pool, &f->conf, &f->registry, &f->lines, NULL);
 }
 
 /* Picks once and gives the attempt back; the index, or -1. */

@@ -22,7 +22,7 @@ def test_version():
     code, out, _ = run_weir("--version")
     assert code == 0
     assert out.startswith("weir ") and re.search(r"\d+\.\d+", out), out
-    for library in ("libevent", "libyaml", "llhttp", "openssl", "zlib", "zstd"):
+    for library in ("libevent", "libyaml", "llhttp", "openssl", "zlib", "zstd", "c-ares"):
         assert library in out.lower(), out
 
 

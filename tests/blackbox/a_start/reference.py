@@ -27,6 +27,7 @@ WITH = {
     "upstreams.qwen.hash": [("balance: round_robin", "balance: hash")],
     "upstreams.qwen.ip_hash": [("balance: round_robin", "balance: ip_hash")],
     "limits.per_client.delay": [("burst: 0", "burst: 1000000")],
+    "upstreams.qwen.servers.resolve": [("address: 127.0.0.1:8002", "address: models.example:8002")],
     "upstreams.qwen.queue": [("max_inflight: 0", "max_inflight: 1")],
     "upstreams.qwen.tls": [("address: 127.0.0.1:8002", "address: https://127.0.0.1:8002")],
     "upstreams.qwen.tls.verify": [("      ca: /etc/weir/ca.pem\n", "")],
@@ -67,6 +68,9 @@ VALUES = {
     "upstreams.qwen.fail_on": "[timeout, 300, 599]",
     "upstreams.qwen.servers.address": "\"gpu-1.example:8002\"",
     "upstreams.qwen.servers.weight": "0.125",
+    "resolver.servers": "[127.0.0.11, \"10.0.0.1:5353\", \"::1\", \"[fd00::1]:54\"]",
+    "resolver.min_ttl": "1500ms",
+    "resolver.max_ttl": "1h",
     "upstreams.qwen.servers.down": "false",     # one server that is down is none
     "upstreams.qwen.retry.on": "[]",
     "upstreams.qwen.health_check.path": "\"/v1/models?a=b%20c\"",

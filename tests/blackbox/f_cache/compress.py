@@ -14,8 +14,8 @@ GZIP, ZSTD = {"Accept-Encoding": "gzip"}, {"Accept-Encoding": "zstd, gzip;q=0.5"
 BODY = b"".join(b"%d of many lines that are much alike\n" % i for i in range(1000))
 
 
-def weir(o, cache=CACHE, route="cache: answers, compress: [zstd, gzip]", **more):
-    return Weir(conf(route=route, extra=cache, **more), o)
+def weir(o, route="cache: answers, compress: [zstd, gzip]", extra=""):
+    return Weir(conf(route=route, extra=CACHE + extra), o)
 
 
 def server(body=BODY, headers=(), type="text/plain"):
@@ -123,7 +123,8 @@ def test_followers():
             c.chunk(BODY[i:i + 1000])
         c.last_chunk()
     o = Origin(handler)
-    with weir(o) as w:
+    admin = f"127.0.0.1:{free_port()}"
+    with weir(o, extra=f'admin: {{listen: "{admin}"}}\n') as w:
         rows = [("gzip", GZIP), ("zstd", ZSTD), (None, {}), ("gzip", GZIP), ("zstd", ZSTD)]
         clients = []
         for name, accept in rows:
@@ -135,6 +136,7 @@ def test_followers():
             clients.append((c, r, d))
         assert len(o.requests) == 1
         clients.pop(0)[0].reset()               # the first one, for whom it is fetched
+        eventually(lambda: b"\nweir_compressing 3\n" in get(admin, "/metrics").body, what="its coder is free")
         gate.open()
         for c, r, d in clients:
             c.read_chunks(r)

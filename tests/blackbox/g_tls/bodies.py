@@ -139,7 +139,8 @@ def test_a_slow_client_holds_its_server():
         c.request()
         eventually(lambda: o.conns and o.conns[0].sent > 0)
         sent = steady(lambda: o.conns[0].sent)
-        assert sent < 8 << 20, sent
+        # What the kernel takes on the way is its own affair, and may be ten megabytes.
+        assert sent < len(data) // 2, sent
         assert fast.request("HEAD").recv_response("HEAD").status == 200
         r = c.recv_response()
         assert r.complete and len(r.body) == len(data)

@@ -49,6 +49,7 @@ struct template {
 struct listen_conf {
 	struct address address;
 	struct str     name;		/* of an inherited socket, or empty */
+	unsigned       mode;		/* of a unix socket */
 	bool           proxy_protocol;	/* a header comes first, from trusted_proxies */
 	struct tls_server_conf *tls;	/* NULL: plain */
 };
@@ -280,7 +281,7 @@ struct config {
 	struct client_conf     client;
 	struct access_log_conf access_log;
 	/* Where our own pages are: /metrics, /status, /healthz. */
-	struct { struct listen_conf *listen; size_t n_listen; } admin;
+	struct { struct listen_conf *listen; size_t n_listen; unsigned mode; } admin;
 	struct str             user, group;	/* whom to become; empty: stay */
 	msec                   drain_timeout;
 };

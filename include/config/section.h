@@ -10,7 +10,7 @@
 #include "config/schema.h"
 
 /* section_listen.c, section_tls.c */
-extern const struct type type_listens, type_tls_server, type_tls_client;
+extern const struct type type_listens, type_mode, type_tls_server, type_tls_client;
 extern const struct row listen_element, tls_server_rows[], tls_client_rows[];
 /* After the walk: PROXY headers are taken only from peers that are named. */
 void section_listen_finish(struct reading *, const struct node *root);

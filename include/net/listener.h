@@ -52,6 +52,8 @@ void listener_unref(struct listener *);
 /* What the current configuration says of it; NULL before any has. */
 void listener_bind_to(struct listener *, const void *binding);
 const void *listener_binding(const struct listener *);
+/* Of the path of a unix socket that we made: who may connect. */
+void listener_set_mode(struct listener *, unsigned mode);
 /* It accepts also while the others are paused. */
 void listener_exempt(struct listener *, bool);
 /* What it accepted since it was opened. */

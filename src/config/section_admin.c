@@ -30,6 +30,8 @@ const struct row admin_rows[] = {
 	  .size = sizeof(struct listen_conf), .example = "[]",
 	  .help = "where these are, for everybody who can connect: a port of 127.0.0.1, ADDRESS:PORT, "
 	  "[IPV6]:PORT or unix:/path; nowhere when empty" },
+	{ "mode", &type_mode, offsetof(struct config, admin.mode) - offsetof(struct config, admin),
+	  "0660", .help = "of those that are unix sockets" },
 	{ .key = NULL },
 };
 
@@ -68,7 +70,7 @@ find_collision(const struct listen_conf *l, size_t n, const struct address *a)
 void
 section_admin_finish(struct reading *r, const struct node *root)
 {
-	const struct config *conf = r->config;
+	struct config *conf = r->config;
 	const struct node *list = node_at(root, "admin.listen");
 	const struct address *other;
 	size_t i, was;
@@ -76,6 +78,7 @@ section_admin_finish(struct reading *r, const struct node *root)
 	for (i = 0; i < conf->admin.n_listen; i++) {
 		const struct address *a = &conf->admin.listen[i].address;
 
+		conf->admin.listen[i].mode = conf->admin.mode;
 		if (a->text.len == 0)
 			continue;
 		was = path_push(r, "admin.listen");

@@ -5,6 +5,58 @@
 #include "base/arena.h"
 #include "config/type.h"
 
+enum { MODE = 0666 };			/* who can reach the path may connect */
+
+/* As chmod takes it: three or four octal digits. */
+static bool
+parse_mode(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	unsigned *at = AT(base, row), value = 0;
+	size_t i;
+
+	if (!type_want_scalar(r, n, "a mode such as 0660"))
+		return false;
+	for (i = 0; i < n->text.len && n->text.p[i] >= '0' && n->text.p[i] <= '7' && value <= 0777; i++)
+		value = value * 8 + (unsigned)(n->text.p[i] - '0');
+	if (i < 3 || i < n->text.len || value > 0777)
+		return complain(r, n, "\"%.*s\" is no mode, write three octal digits such as 0660",
+		    STR_ARG(n->text));
+	*at = value;
+	return true;
+}
+
+static void
+print_mode(FILE *out, int indent, const struct row *row, const void *base)
+{
+	schema_print_key(out, indent, row);
+	fprintf(out, "%04o\n", *(const unsigned *)AT_CONST(base, row));
+}
+
+const struct type type_mode = { .parse = parse_mode, .print = print_mode, .kind = "as for chmod" };
+
+static void
+print_listen_mode(FILE *out, int indent, const struct row *row, const void *base)
+{
+	if (((const struct listen_conf *)base)->address.is_unix)
+		print_mode(out, indent, row, base);
+}
+
+static const struct type type_listen_mode = { .parse = parse_mode, .print = print_listen_mode,
+	.kind = "as for chmod" };
+
+static bool
+fill_listen(struct reading *r, const struct row *row, const struct node *n, void *base)
+{
+	const struct listen_conf *l = base;
+	const struct node *mode = node_find(n, "mode");
+
+	if (!schema_fill(r, row->rows, n, base))
+		return false;
+	if (mode == NULL || l->address.is_unix)
+		return true;
+	return complain_key(r, mode, STR("mode"), "only the path of a unix socket has one, take it out");
+}
+
 /* A bare address is a listener with nothing else said. */
 static bool
 parse_listen_entry(struct reading *r, const struct row *row, const struct node *n, void *base)
@@ -12,8 +64,9 @@ parse_listen_entry(struct reading *r, const struct row *row, const struct node *
 	if (n->kind == NODE_LIST)
 		return complain(r, n, "an address is expected here, or a mapping with one");
 	if (n->kind == NODE_MAP)
-		return schema_fill(r, row->rows, n, base);
+		return fill_listen(r, row, n, base);
 	((struct listen_conf *)base)->name = STR("");
+	((struct listen_conf *)base)->mode = MODE;
 	return type_listen.parse(r, &row->rows[0], n, base);
 }
 
@@ -69,6 +122,8 @@ static const struct row listen_rows[] = {
 	{ "proxy_protocol", &type_bool, offsetof(struct listen_conf, proxy_protocol), "false",
 	  .help = "who connects, one of trusted_proxies, first says whose connection it is (PROXY protocol "
 	  "v1 or v2)" },
+	{ "mode", &type_listen_mode, offsetof(struct listen_conf, mode), "0666", .optional = true,
+	  .help = "of a unix socket: who else may connect needs write permission" },
 	{ "tls", &type_tls_server, offsetof(struct listen_conf, tls), .rows = tls_server_rows,
 	  .optional = true, .help = "clients speak TLS here; plain without" },
 	{ .key = NULL },

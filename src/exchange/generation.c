@@ -291,6 +291,7 @@ generation_adopt(struct world *w, struct generation *g)
 	w->current = g;
 	for (i = 0; i < g->n_listeners; i++) {
 		listener_bind_to(g->listeners[i], &g->bindings[i]);
+		listener_set_mode(g->listeners[i], g->bindings[i].conf->mode);
 		listener_exempt(g->listeners[i], g->bindings[i].is_own);
 	}
 	w->env.client = &g->config->client;

@@ -34,6 +34,8 @@ struct listener {
 	struct listener_registry *registry;
 	char    *identity;
 	char    *path;			/* of a unix socket, removed at the end */
+	bool     owns_path;		/* we bound it */
+	unsigned mode;			/* of the path; 0: not set yet */
 	const void *binding;
 	uint16_t port;
 	int      fd;
@@ -190,8 +192,6 @@ bind_socket(const struct address *a, struct err *err)
 		close(fd);
 		return -1;
 	}
-	if (a->is_unix)
-		(void)chmod(a->sa.un.sun_path, 0666);
 	return fd;
 }
 
@@ -199,7 +199,7 @@ struct listener *
 listener_get(struct listener_registry *r, const struct address *a, struct str name, struct err *err)
 {
 	struct listener *l = table_get(&r->by_address, a->text);
-	bool is_lent = false;
+	bool is_lent = false, is_bound = false;
 	int fd;
 
 	if (l != NULL) {
@@ -211,8 +211,10 @@ listener_get(struct listener_registry *r, const struct address *a, struct str na
 		return NULL;
 	}
 	fd = inherit_take(a, name, &is_lent);
-	if (fd < 0)
+	if (fd < 0) {
 		fd = bind_socket(a, err);
+		is_bound = true;
+	}
 	if (fd < 0)
 		return NULL;
 	l = calloc(1, sizeof(*l));
@@ -221,6 +223,7 @@ listener_get(struct listener_registry *r, const struct address *a, struct str na
 	l->registry = r;
 	l->fd = fd;
 	l->is_lent = is_lent;
+	l->owns_path = is_bound && a->is_unix;
 	l->port = a->port;
 	l->identity = strndup(a->text.p, a->text.len);
 	l->path = a->is_unix ? strdup(a->sa.un.sun_path) : NULL;
@@ -270,6 +273,17 @@ const void *
 listener_binding(const struct listener *l)
 {
 	return l->binding;
+}
+
+void
+listener_set_mode(struct listener *l, unsigned mode)
+{
+	if (!l->owns_path || l->mode == mode)
+		return;
+	/* After privileges were dropped it may be another's. */
+	if (chmod(l->path, mode) != 0)
+		log_warn("%s: cannot be given mode %04o: %s", l->identity, mode, strerror(errno));
+	l->mode = mode;
 }
 
 void

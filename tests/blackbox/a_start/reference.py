@@ -23,6 +23,7 @@ routes: [{path: /, upstream: qwen, limit: per_client, cache: answers}]
 # What else must be changed when a key that is a comment is taken: it is another way to say something.
 ROUTE_FOR_QWEN = ("routes:\n", "routes:\n  - {path: /other, upstream: qwen, cache: answers}\n")
 WITH = {
+    "listen.mode": [("- address: 80", "- address: unix:/run/weir/http.sock")],
     "listen.proxy_protocol": [("trusted_proxies: []", "trusted_proxies: [192.0.2.0/24]")],
     "upstreams.qwen.hash": [("balance: round_robin", "balance: hash")],
     "upstreams.qwen.ip_hash": [("balance: round_robin", "balance: ip_hash")],
@@ -112,6 +113,8 @@ VALUES = {
     "routes.response_headers.set": "{X-D: \"${status}0\"}",
     "routes.response_headers.add": "{X-E: \"$$\"}",
     "routes.response_headers.remove": "[X-F, x-g]",
+    "listen.mode": "0600",
+    "admin.mode": "0777",
     "admin.listen": '["127.0.0.1:9145", "[::1]:9145", "unix:/run/weir/admin.sock"]',
     "access_log.path": "/var/log/a.log",
     "access_log.format": "\"$status \\\"$target\\\"\\t\"",

@@ -63,6 +63,19 @@ def test_addresses():
     assert not os.path.exists(f"{w.dir}/a b.sock")
 
 
+def test_who_may_connect_to_a_path():
+    """The mode of a unix socket, also after a reload."""
+    def modes(w):
+        return ["%04o" % (os.stat(f"{w.dir}/{x}").st_mode & 0o7777) for x in "ab"]
+
+    text = conf(listen='"127.0.0.1:$PORT", "unix:$DIR/b"', extra='admin: {listen: "unix:$DIR/a"}\n')
+    with Weir(text, Origin()) as w:
+        assert modes(w) == ["0660", "0666"]
+        w.reload(text.replace('/a"}', '/a", mode: 0600}').replace('"unix:$DIR/b"', '{address: "unix:$DIR/b", mode: 640}'))
+        assert modes(w) == ["0600", "0640"]
+        assert get(f"unix:{w.dir}/a", "/healthz").status == get(f"unix:{w.dir}/b").status == 200
+
+
 def test_one_that_is_taken():
     with socket.socket() as s:
         port = free_port()

@@ -8,6 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *  # noqa: E402,F403
 from certs import *  # noqa: E402,F403
+from codings import decode  # noqa: E402
 
 ca = Authority()
 pair = ca.issue("a.example")
@@ -42,6 +43,22 @@ def test_big_answers():
             for target in ("/counted", "/chunked"):
                 r = c.ask(target=target)
                 assert r.complete and digest(r.body) == digest(data), (target, len(r.body))
+
+
+def test_encoded_answers():
+    data = random_bytes(2 << 20) + b"the same again and again " * 200000
+
+    def handler(c, r):
+        c.chunked_head()
+        for i in range(0, len(data), 300001):
+            c.chunk(data[i:i + 300001])
+        c.last_chunk()
+    with weir(Origin(handler), route="compress: [zstd, gzip]") as w:
+        for version in ("1.2", "1.3"):
+            c = TlsClient(w, context=client_context(ca, version=version))
+            for name in ("gzip", "zstd"):
+                r = c.ask(headers={"Accept-Encoding": name})
+                assert r.complete and r.get("Content-Encoding") == name and decode(r) == data, r
 
 
 def test_big_requests():

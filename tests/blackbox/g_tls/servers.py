@@ -304,7 +304,8 @@ def test_back_pressure():
     with Weir(conf(up=UP), o) as w:
         c = Client(w, rcvbuf=65536).request()
         eventually(lambda: o.conns and o.conns[0].sent > 0)
-        assert steady(lambda: o.conns[0].sent) < 8 << 20
+        # What the kernel keeps on both sides of weir grows: some MB each.
+        assert steady(lambda: o.conns[0].sent) < 24 << 20
         assert len(c.recv_response().body) == len(data)
 
 

@@ -171,6 +171,24 @@ each_line(struct scrape *s, void (*tell)(struct scrape *, const struct line *))
 		tell(s, value);
 }
 
+static void
+tell_servers(struct scrape *s, const struct line *line)
+{
+	const struct pool *pool = TAILQ_LAST(&line->pools, pool_list);
+	const struct member *m;
+	size_t at = 0, n = 0;
+
+	while ((m = pool_next_member(pool, &at)) != NULL)
+		n += !m->is_leaving;
+	put(s, LABELS(line->name), n);
+}
+
+static void
+collect_servers(struct scrape *s)
+{
+	each_line(s, tell_servers);
+}
+
 /* What is counted of servers, also of those that are only in older generations. */
 static void
 tell_meters(struct scrape *s, const struct line *line)
@@ -528,6 +546,7 @@ static void (*const collectors[METRIC_COUNT])(struct scrape *) = {
 	[METRIC_QUEUE_SECONDS] = collect_times,
 	[METRIC_RETRIES] = collect_retries,
 	[METRIC_REFUSED] = collect_refused,
+	[METRIC_UPSTREAM_SERVERS] = collect_servers,
 	[METRIC_SERVER_UP] = collect_states,
 	[METRIC_SERVER_INFLIGHT] = collect_meters,
 	[METRIC_SERVER_PICKED] = collect_meters,

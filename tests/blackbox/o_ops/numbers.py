@@ -154,6 +154,7 @@ def test_failures_retries_and_ejection():
         assert s("weir_server_connections_total", upstream="up", server=good.addr, kind="opened") == len(good.conns)
         assert s("weir_server_connections_total", upstream="up", server=good.addr, kind="reused") == \
             len(good.requests) - len(good.conns)
+        assert s("weir_upstream_servers", upstream="up") == 4
         # Who is down by intent is nobody's alarm.
         assert s("weir_server_up", upstream="up", server="127.0.0.1:1") is None
         assert s("weir_server_picked_total", upstream="up", server="127.0.0.1:1") == 0
@@ -341,7 +342,7 @@ def test_tls_and_certificates():
     o = TlsOrigin(ca.issue("IP:127.0.0.1", subject="/CN=x"))
     text = conf(listen=listen(one, two, one),
                 up=f"servers: [\"$O1\"], tls: {{ca: {ca.cert}, certificate: {{cert: {own.cert}, key: {own.key}}}}}",
-                extra=ADMIN + "client: {header_timeout: 300ms}\n")
+                extra=ADMIN + f"client: {{header_timeout: {300 * SLOW}ms}}\n")
     with Weir(text, o) as w:
         # Who only connects, as wait_ready did.
         s = until(w, lambda s: s("weir_tls_handshakes_total", outcome="failed") > 0)
@@ -467,7 +468,8 @@ def test_the_process():
             rss = int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
         assert abs(s("process_resident_memory_bytes") - rss) < rss / 2
         assert abs(s("process_open_fds") - w.descriptors()) <= 2
-        assert s("process_max_fds") == resource.prlimit(w.pid, resource.RLIMIT_NOFILE)[0]
+        # Valgrind keeps some for itself.
+        assert VALGRIND or s("process_max_fds") == resource.prlimit(w.pid, resource.RLIMIT_NOFILE)[0]
         assert abs(s("process_start_time_seconds") - began) < 60
         assert 0 < s("process_cpu_seconds_total") <= w.ticks() / os.sysconf("SC_CLK_TCK") + 1
         version = run_weir("--version")[1].split()

@@ -8,6 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *  # noqa: E402,F403
 from certs import *  # noqa: E402,F403
+from dns_tools import ADDRESSES, Dnsmasq  # noqa: E402
 from prometheus import Scrape  # noqa: E402
 
 ADMIN = "admin: {listen: $PORT2}\n"
@@ -171,6 +172,38 @@ def test_failures_retries_and_ejection():
         assert s("weir_server_picked_total", **labels) == 2
         assert s("weir_server_ejected", upstream="two", server=bad.addr) == 1
         assert s("weir_exchanges_total", route="/two", code="5xx", end="ok") == 1
+
+
+def test_addresses_of_a_name():
+    """Each is a server; who left keeps his numbers until his last request is over, then has none."""
+    gate = Gate()
+
+    def answer(conn, r):
+        if r.target == "/wait":
+            gate.wait()
+        conn.answer("x")
+
+    port = free_port()
+    origins = [Origin(answer, host=a, port=port) for a in ADDRESSES[:3]]
+    d = Dnsmasq(qwen=ADDRESSES[:2])
+    with Weir(conf(up=f"servers: ['qwen.test:{port}']", extra=ADMIN + f"resolver: {{servers: ['{d.addr}']}}\n")) as w:
+        assert [get(w).status for _ in range(4)] == [200] * 4
+        s = check_log(w, 4)
+        assert s("weir_upstream_servers", upstream="up") == 2
+        assert {dict(k)["server"]: n for k, n in s.all("weir_server_picked_total").items()} == \
+            {o.addr: 2 for o in origins[:2]}
+        waiting = [Client(w).request(target="/wait") for _ in range(2)]
+        until(w, lambda s: s("weir_exchanges_in_flight", step="send") == 2)
+        d.set(qwen=ADDRESSES[1:3])
+        s = until(w, lambda s: s("weir_server_up", upstream="up", server=origins[2].addr) == 1)
+        assert s("weir_upstream_servers", upstream="up") == 2
+        assert s("weir_server_inflight", upstream="up", server=origins[0].addr) == 1
+        assert s("weir_server_up", upstream="up", server=origins[0].addr) is None
+        assert {x["address"]: x["state"] for x in status(w)["upstreams"][0]["servers"]} == \
+            {origins[0].addr: "leaving", origins[1].addr: "up", origins[2].addr: "up"}
+        gate.open()
+        assert [c.recv_response().status for c in waiting] == [200] * 2
+        until(w, lambda s: not s.all("weir_server_picked_total", server=origins[0].addr))
 
 
 def test_health_checks():

@@ -155,6 +155,8 @@ class NameServer:
                 data, peer = self.udp.recvfrom(4096)
             except OSError:
                 return
+            if not data:
+                return
             for piece in self._say(data, False):
                 self.udp.sendto(piece, peer)
 

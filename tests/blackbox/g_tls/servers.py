@@ -279,7 +279,9 @@ def test_big_bodies_both_ways():
     o = TlsOrigin(good, lambda c, r: c.answer(r.body))
     front = ca.issue("a.example")
     with Weir(conf(listen=listen(front) + ', "127.0.0.1:$PORT2"', up=UP), o) as w:
-        for c in (TlsClient(w, ca=ca), Client(f"127.0.0.1:{w.names['PORT2']}")):
+        # Each connects when it is its turn: who says nothing for long is not waited for.
+        for connect in (lambda: TlsClient(w, ca=ca), lambda: Client(f"127.0.0.1:{w.names['PORT2']}")):
+            c = connect()
             assert c.ask("POST", body=data).body == data
             assert c.ask("POST", body=[data], chunked=True).body == data
 

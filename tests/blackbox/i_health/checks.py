@@ -111,6 +111,25 @@ def test_down_and_up_again():
         assert names(w) == {"a", "b"}
 
 
+def test_another_interval_while_down():
+    a, b = Model("a"), Model("b")
+    a.says("503 Loading")
+    with Weir(conf(2, "health_check: {path: /health, interval: 1h, down_interval: 100ms, rise: 3}"), a, b) as w:
+        eventually(lambda: len(a.probes()) > 5)
+        a.says("200 OK")
+        wait_up(w, a, b)
+        # Who is up is asked in an hour, who is not time and again.
+        n = steady(lambda: len(a.probes()))
+        assert n > 5 and len(b.probes()) == 1
+        # The other way round: who is down is let be for an hour.
+        a.says("503 Down")
+        w.reload(conf(2, "health_check: {path: /health, interval: 100ms, down_interval: 1h, rise: 3}"))
+        eventually(lambda: says(w, a.addr, "down"))
+        n = steady(lambda: len(a.probes()))
+        eventually(lambda: len(b.probes()) > 6)
+        assert len(a.probes()) == n
+
+
 def test_refusal():
     a, b = Model("a"), Model("b")
     with Weir(conf(2, check("fall: 2")), a, b) as w:

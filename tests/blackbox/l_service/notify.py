@@ -101,6 +101,19 @@ def test_watchdog_of_another():
         m.close()
 
 
+@not_under_memcheck("it is the shell's stderr that is named")
+def test_the_journal():
+    """Priorities when standard error is the journal's, and only then."""
+    for stream, prefixed in (("$(stat -Lc %d:%i /proc/self/fd/2)", True), ("1:2", False), ("nonsense", False)):
+        prefix = ["sh", "-c", f'JOURNAL_STREAM="{stream}" exec "$@"', "sh"]
+        with Weir(conf(), Origin(), prefix=prefix) as w:
+            w.write("listen: nonsense")
+            w.reload(ok=False)
+            started, failed = (next(line for line in w.stderr.split("\n") if word in line)
+                               for word in ("started: ", "reload: failed"))
+            assert (started[:3], failed[:3]) == (("<6>", "<3>") if prefixed else ("wei", "wei")), w.stderr
+
+
 def test_nobody_listens():
     for path in ("/nonexistent/notify", "relative", "@", "", "/" + "x" * 200):
         with Weir(conf(), Origin(), env={"NOTIFY_SOCKET": path}) as w:

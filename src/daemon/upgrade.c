@@ -149,6 +149,35 @@ become_new(int *fds, size_t n_sockets, const char *told, bool has_tickets, char 
 
 /* --- in the parent ------------------------------------------------------------------------------- */
 
+/*
+ * As fork(2), but the child is not ours: who started us inherits it now, not when we end.  systemd waits
+ * only for the end of what was its own child when it was named as main process; it would kill any other
+ * as soon as the service is to stop.
+ */
+static pid_t
+fork_orphan(void)
+{
+	pid_t between, child = -1;
+	int pipes[2];
+
+	if (pipe2(pipes, O_CLOEXEC) != 0)
+		return -1;
+	between = fork();
+	if (between == 0) {
+		child = fork();
+		if (child == 0)
+			return 0;
+		(void)!write(pipes[1], &child, sizeof(child));
+		_exit(0);
+	}
+	close(pipes[1]);
+	/* A moment: it does nothing else. */
+	if (between > 0 && read(pipes[0], &child, sizeof(child)) != (ssize_t)sizeof(child))
+		child = -1;
+	close(pipes[0]);
+	return child;
+}
+
 /* The child with the other end of the pipe; negative: there is none. */
 static pid_t
 start_child(const struct listener_registry *listeners, int pipe, int tickets, char **argv)
@@ -164,7 +193,7 @@ start_child(const struct listener_registry *listeners, int pipe, int tickets, ch
 	fclose(out);
 	fds[n] = pipe;
 	fds[n + 1] = tickets;
-	child = fork();
+	child = fork_orphan();
 	if (child == 0)
 		become_new(fds, n, told, tickets >= 0, argv);
 	free(told);

@@ -177,6 +177,9 @@ def test_manager_hears_of_the_new_one():
             hear()
         assert (pid, "STATUS=0 requests in flight, 1 of 1 servers up") in words, words
         assert w.process.poll() is None, "the old one has something to finish"
+        # systemd waits only for its own children: nobody's child is one of those.
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            assert int(f.read().rpartition(")")[2].split()[1]) != w.pid
         gate.open()
         assert slow.recv_response().status == 200
         assert w.wait() == 0

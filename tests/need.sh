@@ -16,7 +16,7 @@ if ! { command -v npm && node -e 'process.exit(parseInt(process.versions.node) <
 	clients="$clients nodejs npm"
 fi
 test="$build dpkg-dev lintian systemd libcmocka-dev python3 libasan8 libubsan1 mandoc pebble uacme zstd \
-	python3-prometheus-client dnsmasq-base $clients"
+	python3-prometheus-client dnsmasq-base iproute2 $clients"
 case ${1:-build} in
 build) want=$build ;;
 test)  want=$test ;;

@@ -66,8 +66,8 @@ void dns_free(struct dns *);
  */
 void dns_configure(struct dns *, const char *servers, msec timeout);
 /*
- * Asks: a host's IPv4 addresses, those of IPv6 when it has no other; search domains are tried as
- * resolv.conf says.  answered comes once, from the loop, unless the question is dropped before; host
+ * Asks: a host's IPv4 addresses, those of IPv6 when it has no other (the other way round on a machine
+ * that reaches the world by IPv6 alone); search domains are tried as resolv.conf says.  answered comes once, from the loop, unless the question is dropped before; host
  * must live as long.  Many questions wait for each other.
  */
 void dns_ask(struct dns *, struct dns_question *, enum dns_kind, const char *host,

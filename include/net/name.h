@@ -59,6 +59,8 @@ struct name_registry {
 	struct table by_key;
 	msec         min_ttl, max_ttl;
 	TAILQ_HEAD(, lookup) lookups;
+	msec         saying_since;	/* lines of the log are counted from then */
+	unsigned     n_said;
 	void       (*changed)(void *arg);	/* after everybody who watches was told; may be NULL */
 	void        *arg;
 };

@@ -18,6 +18,7 @@
 #include <ares.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/slab.h"
@@ -44,6 +45,7 @@ struct dns {
 	struct loop *loop;
 	ares_channel files, servers;	/* NULL: cannot be asked */
 	bool         is_restarting;	/* queries that end now are asked again */
+	int          families[2];	/* what is asked for, and what instead when there is none */
 	size_t       n_asked;
 	TAILQ_HEAD(, dns_question) waiting;
 	LIST_HEAD(, dns_socket) sockets;
@@ -51,7 +53,7 @@ struct dns {
 	struct deadline deadline;	/* c-ares's own */
 };
 
-enum step { STEP_FILES, STEP_IPV4, STEP_IPV6 };
+enum step { STEP_FILES, STEP_FIRST, STEP_SECOND };
 
 struct dns_query {
 	struct dns          *dns;
@@ -300,6 +302,7 @@ set_address(struct socket_address *at, const struct sockaddr *sa)
 	}
 }
 
+/* Those of the first family, or else of the second, whichever the question was for. */
 static void
 gather_addresses(struct gathering *g, const struct ares_addrinfo *found, int family)
 {
@@ -320,9 +323,9 @@ gather_addresses(struct gathering *g, const struct ares_addrinfo *found, int fam
 static bool
 goes_on(struct dns_query *query, int status)
 {
-	if (query->step == STEP_IPV6)
+	if (query->step == STEP_SECOND)
 		return false;
-	if (query->step == STEP_IPV4 && status != ARES_ENOTFOUND && status != ARES_ENODATA &&
+	if (query->step == STEP_FIRST && status != ARES_ENOTFOUND && status != ARES_ENODATA &&
 	    status != ARES_SUCCESS)
 		return false;
 	query->step++;
@@ -335,16 +338,15 @@ on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	struct dns_query *query = arg;
 	struct gathering g = { .ttl = UINT32_MAX };
+	size_t i;
 
 	(void)timeouts;
 	if (status == ARES_EDESTRUCTION && query->dns->is_restarting) {
 		put_back(query);
 		return;
 	}
-	if (status == ARES_SUCCESS && found != NULL && query->step != STEP_IPV6)
-		gather_addresses(&g, found, AF_INET);
-	if (status == ARES_SUCCESS && found != NULL && query->step != STEP_IPV4 && g.n == 0)
-		gather_addresses(&g, found, AF_INET6);
+	for (i = 0; i < 2 && status == ARES_SUCCESS && found != NULL && g.n == 0; i++)
+		gather_addresses(&g, found, query->dns->families[i]);
 	if (found != NULL)
 		ares_freeaddrinfo(found);
 	if (g.n > 0)
@@ -356,11 +358,10 @@ on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 static void
 ask_addresses(struct dns_query *query)
 {
-	static const int families[] = { AF_UNSPEC, AF_INET, AF_INET6 };
 	struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT, .ai_socktype = SOCK_STREAM };
 	struct dns *d = query->dns;
 
-	hints.ai_family = families[query->step];
+	hints.ai_family = query->step == STEP_FILES ? AF_UNSPEC : d->families[query->step - STEP_FIRST];
 	ares_getaddrinfo(query->step == STEP_FILES ? d->files : d->servers, query->question->host, NULL,
 	    &hints, on_addresses, query);
 }
@@ -446,7 +447,7 @@ send_query(struct dns *d, struct dns_question *q)
 	else if (q->kind == DNS_HOST)
 		ask_addresses(query);
 	else {
-		query->step = STEP_IPV4;
+		query->step = STEP_FIRST;
 		ares_search(d->servers, q->host, ns_c_in, ns_t_srv, on_service, query);
 	}
 }
@@ -577,14 +578,37 @@ dns_free(struct dns *d)
 	free(d);
 }
 
+/* Whether this machine has a way to the world there; nothing is sent. */
+static bool
+has_route(int family)
+{
+	/* Of documentation, in networks that are no machine's own (RFC 5737, RFC 3849). */
+	union sockaddr_any to = { .in6 = { .sin6_family = AF_INET6, .sin6_port = htons(53),
+		.sin6_addr.s6_addr = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 } } };
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is_there;
+
+	if (fd < 0)
+		return false;
+	if (family == AF_INET)
+		to.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(53),
+		    .sin_addr.s_addr = htonl(0xc0000201) };
+	is_there = connect(fd, &to.sa, family == AF_INET ? sizeof(to.in) : sizeof(to.in6)) == 0;
+	close(fd);
+	return is_there;
+}
+
 void
 dns_configure(struct dns *d, const char *servers, msec timeout)
 {
+	bool is_ipv6 = !has_route(AF_INET) && has_route(AF_INET6);
 	msec once;
 
 	d->is_restarting = true;
 	close_channels(d);
 	d->is_restarting = false;
+	d->families[0] = is_ipv6 ? AF_INET6 : AF_INET;
+	d->families[1] = is_ipv6 ? AF_INET : AF_INET6;
 	d->files = open_channel(d, "f", servers, MIN_TIMEOUT);
 	once = timeout / (ROUNDS * count_servers(d->files));
 	d->servers = open_channel(d, "b", servers, (int)(once > MIN_TIMEOUT ? once : MIN_TIMEOUT));

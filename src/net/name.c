@@ -21,7 +21,9 @@ enum {
 	RETRY_MIN = 1000,		/* ms after a failure, doubled with each that follows */
 	RETRY_MAX = 5000,
 	JITTER = 10,			/* percent of that: who failed together does not ask together */
-	SAID_MAX = 12			/* addresses in a line of the log */
+	SAID_MAX = 12,			/* addresses in a line of the log */
+	LINES_MAX = 200,		/* in the log, in that many ms, whatever name servers say */
+	LINES_WINDOW = 10000
 };
 
 /* A place of a service. */
@@ -40,6 +42,7 @@ struct name {
 	bool   is_service, is_local;
 	bool   is_asked;		/* since name_configure: an answer or a failure came */
 	unsigned n_failed;		/* times in a row */
+	bool   is_told;			/* that it fails, since name_configure */
 	struct name_set set;
 	struct name_target *targets;	/* of a service */
 	size_t n_targets;
@@ -63,6 +66,20 @@ static void on_answer(void *, const struct dns_answer *);
 static void put_together(struct name *);
 
 /* --- the log ------------------------------------------------------------------------------------- */
+
+static bool
+may_say(struct name_registry *r)
+{
+	msec now = clock_now();
+
+	if (now - r->saying_since >= LINES_WINDOW) {
+		if (r->n_said > LINES_MAX)
+			log_warn("names: %u more lines are left out", r->n_said - LINES_MAX);
+		r->saying_since = now;
+		r->n_said = 0;
+	}
+	return ++r->n_said <= LINES_MAX;
+}
 
 static bool
 same_place(const struct name_address *a, const struct name_address *b)
@@ -121,7 +138,8 @@ log_change(const struct name *name, const struct name_set *was)
 	fputc('\0', out);
 	fclose(out);
 	line[sizeof(line) - 1] = '\0';
-	log_info("name %s: %s", name->key, line);
+	if (may_say(name->registry))
+		log_info("name %s: %s", name->key, line);
 }
 
 /* --- who is told ------------------------------------------------------------------------------------ */
@@ -216,12 +234,11 @@ retry_after(const struct name *name)
 static void
 fail(struct name *name, const char *why)
 {
-	if (name->n_failed++ == 0) {
-		if (name->set.n > 0 || name->n_targets > 0)
-			log_warn("name %s: %s; what it was stays in use", name->key, why);
-		else
-			log_warn("name %s: %s; its servers are down until it is found", name->key, why);
-	}
+	name->n_failed++;
+	if (!name->is_told && may_say(name->registry))
+		log_warn("name %s: %s; %s", name->key, why, name->set.n > 0 || name->n_targets > 0
+		    ? "what it was stays in use" : "its servers are down until it is found");
+	name->is_told = true;
 	deadline_arm(&name->deadline, retry_after(name));
 }
 
@@ -231,9 +248,10 @@ succeed(struct name *name, const struct dns_answer *answer)
 	const struct name_registry *r = name->registry;
 	msec after = answer->is_of_file ? r->max_ttl : (msec)answer->ttl * 1000;
 
-	if (name->n_failed > 0)
+	if (name->n_failed > 0 && may_say(name->registry))
 		log_info("name %s: found", name->key);
 	name->n_failed = 0;
+	name->is_told = false;
 	if (after > r->max_ttl)
 		after = r->max_ttl;
 	if (after < r->min_ttl)
@@ -557,6 +575,7 @@ name_configure(struct name_registry *r, const struct name_rules *rules)
 		struct name *name = value;
 
 		name->is_asked = name->is_local;
+		name->is_told = false;
 		ask(name);
 	}
 }

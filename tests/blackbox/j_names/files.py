@@ -106,6 +106,23 @@ def test_resolv_conf(etc):
 
 
 @alone
+def test_ipv6_alone(etc):
+    """Where there is no way out by IPv4 its addresses are not what is meant."""
+    port = free_port()
+    etc.write("hosts", f"{ADDRESSES[0]} one\n::1 one\n{ADDRESSES[0]} two\n")
+    d = Dnsmasq(host="127.0.2.1", port=53, both=[ADDRESSES[0], "::1"], four=ADDRESSES[:1])
+    Origin(name="4", host=ADDRESSES[0], port=port)
+    Origin(name="6", host="::1", port=port)
+    t = conf(up="servers: ['$NAME:$P']", extra=f"resolver: {{servers: [{d.host}]}}")
+    for step, one in (("", "4"), ("ip -6 addr add fd00:1::1/128 dev lo; ip -6 route add default dev lo", "6"),
+                      ("ip route add default dev lo", "4")):
+        subprocess.run(["sh", "-ec", step], check=True, timeout=20)
+        for name, who in (("one", one), ("two", "4"), ("both.test", one), ("four.test", "4")):
+            with Weir(t, NAME=name, P=port) as w:
+                assert bodies(w, 2) == [who] * 2, (step, name)
+
+
+@alone
 def test_a_reload_that_fails_asks_whom_it_asked(etc):
     port = free_port()
     serve(port)

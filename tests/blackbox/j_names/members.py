@@ -125,6 +125,28 @@ def test_limits_after_a_reload():
         assert shares(w, 3) == {"b": 3}
 
 
+def test_who_waited_before_a_reload_is_subject_to_it():
+    port = free_port()
+    a, b = Instance(0, port), Instance(1, port)
+    d = Dnsmasq(qwen=[a.host])
+    servers = f"{{address: 'qwen.test:{port}', max_inflight: 1}}"
+    t = text(d, servers, up="queue: {size: 10, timeout: 60s}")
+    with Weir(t) as w:
+        clients = []
+        for n in range(4):
+            clients.append(Client(w).request(target="/long"))
+            if n == 0:
+                clients[0].recv_until(b"begun")
+        w.reload(w.fill(t.replace("max_inflight: 1", "max_inflight: 2")))
+        a.wait(2)
+        d.set(qwen=[a.host, b.host])
+        b.wait(2)
+        a.gate.open()
+        b.gate.open()
+        for c in clients:
+            c.recv_until(b"0\r\n\r\n")
+
+
 def test_keys_stay_where_they_are():
     port = free_port()
     all_ = [Instance(i, port) for i in range(4)]
@@ -143,6 +165,9 @@ def test_keys_stay_where_they_are():
         eventually(lambda: "3 addresses: -" in w.stderr)
         rest = where(w)
         assert all(rest[k] == four[k] for k in four if four[k] != "a") and "a" not in rest.values()
+        # By address, whatever the order they came in.
+        w.reload()
+        assert where(w) == rest
 
 
 def test_tls_is_by_name():

@@ -190,16 +190,15 @@ get_instance(struct pool *pool, const struct server_conf *conf, const struct nam
 	return backend_get(pool->backends, &address, tls_of(pool, conf));
 }
 
-/* It begins slowly, and gets nothing before its health check knows it. */
+/* It begins slowly.  Its health check, if there is to be one, begins within the event that brought it
+ * (generation_follow_names), so that it gets nothing before. */
 static void
-welcome(struct pool *pool, struct backend *b)
+welcome(struct backend *b)
 {
 	if (b->refs > 1)
 		return;
 	b->is_newcomer = true;
 	b->recovered_at = clock_now();
-	if (pool->is_in_force && pool->conf->check.is_on)
-		backend_checked(b, BACKEND_STARTING);
 }
 
 static struct member *
@@ -226,7 +225,7 @@ place(struct pool_name *n, const struct name_address *a)
 		backend_unref(b);
 	else if ((m = free_place(n->pool)) != NULL) {
 		if (n->has_served)
-			welcome(n->pool, b);
+			welcome(b);
 		join(n->pool, m, n->conf, b);
 	} else {
 		backend_unref(b);

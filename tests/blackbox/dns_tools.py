@@ -36,11 +36,10 @@ class Dnsmasq:
 
     def start(self, *options):
         path = os.environ["PATH"] + ":/usr/sbin"
-        me = "root" if os.getuid() == 0 else str(os.getuid())
         self.program = Program(
-            shutil.which("dnsmasq", path=path), "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv",
+            shutil.which("dnsmasq", path=path), "--no-daemon", "--conf-file=/dev/null", "--no-resolv",
             "--no-hosts", f"--addn-hosts={self.hosts}", f"--port={self.port}", f"--listen-address={self.host}",
-            "--bind-interfaces", f"--local-ttl={self.ttl}", f"--user={me}", "--pid-file=", "--local=/test/",
+            "--bind-interfaces", f"--local-ttl={self.ttl}", "--local=/test/",
             "--log-queries", "--log-facility=-", *self.options, *options)
         eventually(self._answers, 20, "dnsmasq answers")
 

@@ -44,7 +44,7 @@ def alone(function):
             if can.returncode != 0:
                 raise Skip(f"no namespaces here, so nothing of /etc/hosts and resolv.conf was tested: {can.stderr}")
             done = subprocess.run([*argv, sys.executable, os.path.abspath(__file__), inside.__name__],
-                                  env={**os.environ, INSIDE: d}, capture_output=True, text=True,
+                                  env={**os.environ, INSIDE: d, "TMPDIR": d}, capture_output=True, text=True,
                                   timeout=60 * SLOW, check=False)
             assert done.returncode == 0 and f"ok {inside.__name__}\n" in done.stdout, done.stdout + done.stderr
 

@@ -53,7 +53,7 @@ LIBOBJ	:= $(patsubst %.c,$(B)/%.o,$(filter-out src/daemon/main.c,$(SRC))) $(LLHT
 FUZZERS	:= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help test test-long test-acme test-tls-grade unit blackbox clients valgrind lint docs demo demo-stop bench \
+.PHONY: all help test test-long test-acme test-tls-grade test-systemd unit blackbox clients valgrind lint docs demo demo-stop bench \
 	bench-overload bench-micro fuzz install uninstall deb clean need-% build programs
 
 all: need-build		## build the daemon and the demo's model instance (installs what is missing)
@@ -151,6 +151,11 @@ test-acme: need-acme	## README's page on certificates with certbot too, against 
 test-tls-grade: need-grade	## testssl.sh against weir's defaults: nothing above LOW, grade A- or better (minutes)
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/tls_grade.py $(B)
+
+# A minute or two; root, and a mirror of Debian.
+test-systemd: need-systemd	## the package under a real systemd in namespaces: sandbox, sockets, reload, upgrade, removal
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/systemd_box.py
 
 lint: need-test		## layers, banned functions, manual pages
 	@$(MAKE) --no-print-directory SAN=1 build

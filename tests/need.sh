@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs from Debian's packages what a target needs and the machine lacks; says what, asks nothing.
-# usage: need.sh build|test|acme|grade|valgrind|demo|bench|fuzz
+# usage: need.sh build|test|systemd|acme|grade|valgrind|demo|bench|fuzz
 set -eu
 build="gcc libc6-dev make pkg-config libevent-dev libyaml-dev libssl-dev libcrypt-dev zlib1g-dev libzstd-dev \
 	libc-ares-dev"
@@ -22,6 +22,7 @@ build) want=$build ;;
 test)  want=$test ;;
 grade) want="$build python3 openssl testssl.sh" ;;
 acme)  want="$build python3 pebble uacme certbot openssl" ;;
+systemd) want="$build dpkg-dev python3 debootstrap util-linux" ;;
 deb)   want="$build dpkg-dev" ;;
 demo)  want="$build python3" ;;
 bench) want="$build python3 nginx-light haproxy wrk" ;;

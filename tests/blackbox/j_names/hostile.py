@@ -263,6 +263,19 @@ def test_a_slow_one_holds_nothing_up():
         assert w.stderr.count("reload:") == 1, w.stderr
 
 
+def test_a_reload_in_the_middle_of_a_question():
+    """It is asked again of those who are asked from then on, and has not failed."""
+    o = Origin(host=GOOD)
+    d, other = Silent(False), Silent(False)
+    t = text(d, f"'one.test:{o.port}'", resolver="timeout: 60s")
+    with Weir(t) as w:
+        d.now = d.nothing
+        eventually(lambda: d.asked > 0)
+        w.reload(w.fill(t.replace(d.addr, other.addr)))
+        assert get(w).body == b"origin" and other.server.questions
+        assert w.stderr.count("name one.test: ") == 1, w.stderr
+
+
 def test_a_broken_file_and_the_end_meanwhile():
     o = Origin(host=GOOD)
     d = Silent(False)

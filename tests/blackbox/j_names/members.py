@@ -189,6 +189,17 @@ def test_tls_is_by_name():
         assert shares(w, 2) == {"right": 2}
 
 
+def test_two_names_of_one_address():
+    """Are two servers: each has to be who it is asked to be."""
+    ca = Authority()
+    o = TlsOrigin(ca.issue("one.test", "two.test"), host=ADDRESSES[0])
+    d = Dnsmasq(one=[o.host], two=[o.host])
+    up = f"tls: {{ca: {ca.cert}}}, retry: {{tries: 1}}, keepalive: {{idle: 0}}"
+    with Weir(text(d, f"'https://one.test:{o.port}', 'https://two.test:{o.port}'", up=up)) as w:
+        assert shares(w, 4) == {"origin": 4}
+        assert sorted(o.names) == ["one.test"] * 2 + ["two.test"] * 2
+
+
 def test_what_is_shown():
     port = free_port()
     a, b = Instance(0, port), Instance(1, port)

@@ -99,6 +99,8 @@ void pool_fini(struct pool *);
 
 /* Walks the members that are there: start with *at 0; NULL at the end. */
 struct member *pool_next_member(const struct pool *, size_t *at);
+/* The same for servers that are names with no address yet, and so have no member. */
+const struct server_conf *pool_next_unresolved(const struct pool *, size_t *at);
 /* It is there, and configured to get requests. */
 bool member_serves(const struct member *);
 

@@ -254,10 +254,14 @@ static void
 tell_states(struct scrape *s, const struct line *line)
 {
 	const struct pool *pool = TAILQ_LAST(&line->pools, pool_list);
+	const struct server_conf *conf;
 	const struct member *m;
-	size_t at = 0;
+	size_t at;
 
-	while ((m = pool_next_member(pool, &at)) != NULL) {
+	for (at = 0; s->metric == METRIC_SERVER_UP && (conf = pool_next_unresolved(pool, &at)) != NULL;)
+		if (!conf->down)
+			put(s, LABELS(line->name, conf->address.text), 0);
+	for (at = 0; (m = pool_next_member(pool, &at)) != NULL;) {
 		if (m->meter->visited == s->visit)
 			continue;
 		m->meter->visited = s->visit;

@@ -215,9 +215,20 @@ put_server(struct json *j, const struct member *m)
 	end(j, "}");
 }
 
+/* A name with no address: there is nothing else to say of it. */
+static void
+put_unresolved(struct json *j, const struct server_conf *conf)
+{
+	begin(j, NULL, "{");
+	put_text(j, "address", conf->address.text);
+	put_text(j, "state", str_of(conf->down ? "down" : "unresolved"));
+	end(j, "}");
+}
+
 static void
 put_upstreams(struct json *j, const struct generation *g)
 {
+	const struct server_conf *conf;
 	const struct member *m;
 	size_t i, at;
 
@@ -235,6 +246,8 @@ put_upstreams(struct json *j, const struct generation *g)
 		begin(j, "servers", "[");
 		for (at = 0; (m = pool_next_member(pool, &at)) != NULL;)
 			put_server(j, m);
+		for (at = 0; (conf = pool_next_unresolved(pool, &at)) != NULL;)
+			put_unresolved(j, conf);
 		end(j, "]");
 		end(j, "}");
 	}

@@ -80,6 +80,19 @@ pool_next_member(const struct pool *pool, size_t *at)
 	return NULL;
 }
 
+const struct server_conf *
+pool_next_unresolved(const struct pool *pool, size_t *at)
+{
+	const struct pool_name *n;
+
+	while (*at < pool->n_names) {
+		n = &pool->names[(*at)++];
+		if (n->member == NULL && name_addresses(n->name)->n == 0)
+			return n->conf;
+	}
+	return NULL;
+}
+
 bool
 member_serves(const struct member *m)
 {

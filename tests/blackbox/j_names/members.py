@@ -204,20 +204,23 @@ def test_what_is_shown():
     port = free_port()
     a, b = Instance(0, port), Instance(1, port)
     d = Dnsmasq(qwen=[a.host])
-    with Weir(text(d, f"'qwen.test:{port}'", extra='admin: {listen: "127.0.0.1:$PORT2"}')) as w:
+    servers = f"'qwen.test:{port}', 'gone.test:1'"
+    with Weir(text(d, servers, extra='admin: {listen: "127.0.0.1:$PORT2"}')) as w:
         def status():
             r = Client(f"127.0.0.1:{w.names['PORT2']}").ask(target="/status")
             return {s["address"]: s["state"] for s in json.loads(r.body)["upstreams"][0]["servers"]}
         c = Client(w).request(target="/long")
         c.recv_until(b"begun")
-        assert status() == {a.addr: "up"}
+        gone = {"gone.test:1": "unresolved"}
+        assert status() == {a.addr: "up", **gone}
         d.set(qwen=[b.host])
-        eventually(lambda: status() == {a.addr: "leaving", b.addr: "up"})
+        eventually(lambda: status() == {a.addr: "leaving", b.addr: "up", **gone})
         r = Client(f"127.0.0.1:{w.names['PORT2']}").ask(target="/metrics")
-        assert f'server="{b.addr}"'.encode() in r.body
+        assert f'weir_server_up{{upstream="up",server="{b.addr}"}} 1'.encode() in r.body
+        assert b'weir_server_up{upstream="up",server="gone.test:1"} 0' in r.body
         a.gate.open()
         c.recv_until(b"0\r\n\r\n")
-        eventually(lambda: status() == {b.addr: "up"})
+        eventually(lambda: status() == {b.addr: "up", **gone})
 
 
 def test_an_upgrade():

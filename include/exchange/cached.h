@@ -42,8 +42,9 @@ void cached_give_up(struct exchange *);
 
 /* Sends the head of the answer that was found or is being filled, and what there is of its body. */
 void cached_serve(struct exchange *);
-/* More may be sent: the client takes bytes again. */
-void cached_pump(struct exchange *);
+/* More may be sent: the client takes bytes again.  Goes on to the end, if that is there; it may be that
+ * of a fetch that failed. */
+void cached_go_on(struct exchange *);
 /* The client has all of it. */
 bool cached_is_served(const struct exchange *);
 

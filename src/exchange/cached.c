@@ -433,39 +433,8 @@ head_for(struct cached *c, const struct cache_answer *a, uint64_t length)
 	return out;
 }
 
-void
-cached_serve(struct exchange *x)
-{
-	struct cached *c = x->cached;
-	bool is_whole = cache_entry_state(c->serve) == CACHE_WHOLE;
-	uint64_t length = is_whole ? cache_entry_length(c->serve) : 0;
-	struct cache_answer a = cache_answer_of(&c->plan, x->request, cache_entry_head(c->serve),
-	    is_whole ? (int64_t)length : CACHE_LENGTH_UNKNOWN);
-	struct message *m;
-
-	cache_reader_close(&c->reader);
-	if (x->front != NULL)
-		cache_reader_open(&c->reader, c->serve, 0, UINT64_MAX, on_reader_news, c);
-	m = head_for(c, &a, length);
-	if (!has_body(c, &a))
-		c->reader.at = c->reader.end = 0;
-	c->has_sent = true;
-	relay_forget(x);
-	respond_head(x, m);
-	exchange_touch(x);
-	cached_pump(x);
-}
-
-/* What a reader of a failed fetch has had is all there is. */
-static bool
-is_at_failure(const struct cached *c)
-{
-	return c->reader.entry != NULL && cache_entry_state(c->reader.entry) == CACHE_FAILED &&
-	    c->reader.at >= cache_entry_length(c->reader.entry);
-}
-
-void
-cached_pump(struct exchange *x)
+static void
+pump(struct exchange *x)
 {
 	struct cached *c = x->cached;
 	struct str spans[SPANS];
@@ -494,6 +463,47 @@ cached_pump(struct exchange *x)
 	}
 }
 
+void
+cached_serve(struct exchange *x)
+{
+	struct cached *c = x->cached;
+	bool is_whole = cache_entry_state(c->serve) == CACHE_WHOLE;
+	uint64_t length = is_whole ? cache_entry_length(c->serve) : 0;
+	struct cache_answer a = cache_answer_of(&c->plan, x->request, cache_entry_head(c->serve),
+	    is_whole ? (int64_t)length : CACHE_LENGTH_UNKNOWN);
+	struct message *m;
+
+	cache_reader_close(&c->reader);
+	if (x->front != NULL)
+		cache_reader_open(&c->reader, c->serve, 0, UINT64_MAX, on_reader_news, c);
+	m = head_for(c, &a, length);
+	if (!has_body(c, &a))
+		c->reader.at = c->reader.end = 0;
+	c->has_sent = true;
+	relay_forget(x);
+	respond_head(x, m);
+	exchange_touch(x);
+	pump(x);
+}
+
+/* What a reader of a failed fetch has had is all there is. */
+static bool
+is_at_failure(const struct cached *c)
+{
+	return c->reader.entry != NULL && cache_entry_state(c->reader.entry) == CACHE_FAILED &&
+	    c->reader.at >= cache_entry_length(c->reader.entry);
+}
+
+void
+cached_go_on(struct exchange *x)
+{
+	pump(x);
+	if (!x->is_ended && is_at_failure(x->cached))
+		exchange_end(x, cache_entry_why(x->cached->reader.entry));
+	else
+		exchange_run(x);
+}
+
 bool
 cached_is_served(const struct exchange *x)
 {
@@ -517,11 +527,7 @@ on_reader_news(void *arg)
 		exchange_cut_client(x, END_SEND_TIMEOUT);
 		return;
 	}
-	cached_pump(x);
-	if (is_at_failure(c))
-		exchange_end(x, cache_entry_why(c->reader.entry));
-	else
-		exchange_run(x);
+	cached_go_on(x);
 }
 
 /* --- asking the server ------------------------------------------------------------------------------------- */

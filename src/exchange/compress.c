@@ -135,10 +135,9 @@ wake(struct compress *c)
 static void
 go_on(struct exchange *x)
 {
-	if (x->step == STEP_SERVE) {
-		cached_pump(x);
-		exchange_run(x);
-	} else if (x->front->ops->backlog(x->front) <= FRONT_HIGH_MARK)
+	if (x->step == STEP_SERVE)
+		cached_go_on(x);
+	else if (x->front->ops->backlog(x->front) <= FRONT_HIGH_MARK)
 		relay_front_drained(x);
 }
 

@@ -1220,8 +1220,7 @@ on_front_drain(void *arg)
 		relay_front_drained(x);
 		return;
 	}
-	cached_pump(x);
-	exchange_run(x);
+	cached_go_on(x);
 }
 
 /* Goes on without its client where the upstream says so and the server has the whole request. */

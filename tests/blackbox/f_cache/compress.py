@@ -167,6 +167,22 @@ def test_fetch_fails():
         w.log(3)
 
 
+def test_fetch_fails_under_load():
+    """So are those who wait for their turn when it fails."""
+    lines = BODY * 40
+
+    def handler(c, r):
+        c.chunked_head("text/plain")
+        c.chunk(lines)
+        c.close()
+    with weir(Origin(handler)) as w:
+        clients = [Client(w).request(headers=GZIP) for _ in range(12)]
+        for c in clients:
+            assert c.recv_head().get("Content-Encoding") == "gzip"
+            assert not c.recv_all().endswith(b"0\r\n\r\n")
+        assert {x["end"] for x in w.log(12)} == {"body_cut"}
+
+
 def test_long_hits():
     """Many long ones from the cache at once, some to clients that read slowly."""
     body = os.urandom(1 << 20) + BODY * 40 + os.urandom(1 << 20)

@@ -233,6 +233,29 @@ def test_server_dies_while_ten_follow():
         assert get(w).body == b"new"
 
 
+def test_fetch_fails_while_one_reads_slowly():
+    """Who had not read all of it by then is cut too, behind the last byte that came."""
+    gate, body = Gate(), os.urandom(4096) * 3500
+
+    def handler(c, r):
+        c.chunked_head("text/plain")
+        c.chunk(body)
+        gate.wait()
+        c.close()
+    with weir(Origin(handler), cache=CACHE.replace("16MB", "64MB").replace("4MB", "32MB")) as w:
+        first = Client(w).request()
+        assert first.recv_head().status == 200
+        slow = Client(w, rcvbuf=4096).request()
+        assert slow.recv_head().get("Cache-Status").endswith("collapsed")
+        while first.received < len(body):
+            first.recv_some()
+        gate.open()
+        first.recv_all()
+        got = slow.recv_all()
+        assert slow.eof and len(body) < slow.received and not got.endswith(b"0\r\n\r\n")
+        assert {x["end"] for x in w.log(2)} == {"body_cut"}
+
+
 def test_server_fails_before_the_head():
     gate = Gate()
 

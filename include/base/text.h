@@ -27,5 +27,8 @@ void text_add_uint(struct text *, uint64_t);
 void text_printf(struct text *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A string of JSON (RFC 8259 7), quotes included; bytes that are no UTF-8 become U+FFFD. */
 void text_add_json(struct text *, struct str);
+/* Length of the well-formed UTF-8 sequence of several bytes that s begins with (RFC 3629 4), 0 when it
+ * begins with none. */
+size_t text_utf8_length(struct str s);
 
 #endif

@@ -77,17 +77,17 @@ text_printf(struct text *t, const char *fmt, ...)
 	t->len += (size_t)n;
 }
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629 4), 0 when it is none. */
-static size_t
-utf8_length(const unsigned char *p, size_t n)
+size_t
+text_utf8_length(struct str s)
 {
+	const unsigned char *p = (const unsigned char *)s.p;
 	unsigned char low = 0x80, high = 0xbf;
 	size_t len, i;
 
-	if (p[0] < 0xc2 || p[0] > 0xf4)
+	if (s.len == 0 || p[0] < 0xc2 || p[0] > 0xf4)
 		return 0;
 	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (len > n)
+	if (len > s.len)
 		return 0;
 	if (p[0] == 0xe0)
 		low = 0xa0;
@@ -136,7 +136,7 @@ text_add_json(struct text *t, struct str s)
 			*out++ = (char)c;
 		else if (c < 0x80)
 			out = put_unicode(out, c);
-		else if ((len = utf8_length(p + i, s.len - i)) > 0) {
+		else if ((len = text_utf8_length(str_from(s, i))) > 0) {
 			memcpy(out, p + i, len);
 			out += len;
 			i += len - 1;

@@ -19,16 +19,25 @@ exposition_init(struct exposition *e, struct text *out)
 	e->last = -1;
 }
 
-/* In HELP a backslash and a line feed are escaped, in values of labels a quote too. */
+static const char no_utf8[] = "\xef\xbf\xbd";	/* U+FFFD */
+
+/* In HELP a backslash and a line feed are escaped, in values of labels a quote too.  One byte that is no
+ * UTF-8, as a certificate may have it in its name, would spoil all of it. */
 static void
 put_escaped(struct text *t, struct str s, bool is_label)
 {
-	char *start = text_room(t, s.len * 2), *out = start;
-	size_t i;
+	char *start = text_room(t, s.len * sizeof(no_utf8)), *out = start;
+	size_t i, len;
 
 	for (i = 0; i < s.len; i++) {
 		char c = s.p[i];
 
+		if ((unsigned char)c >= 0x80) {
+			len = text_utf8_length(str_from(s, i));
+			out = mempcpy(out, len > 0 ? s.p + i : no_utf8, len > 0 ? len : 3);
+			i += len > 0 ? len - 1 : 0;
+			continue;
+		}
 		if (c == '\\' || c == '\n' || (c == '"' && is_label))
 			*out++ = '\\';
 		*out++ = c == '\n' ? 'n' : c;

@@ -56,6 +56,7 @@ test_format(void **state)
 	exposition_init(&e, &t);
 	exposition_uint(&e, METRIC_RETRIES, LABELS(STR("a")), 0);
 	exposition_uint(&e, METRIC_RETRIES, LABELS(STR("b\"\\\n\xc3\xa9")), UINT64_MAX);
+	exposition_uint(&e, METRIC_RETRIES, LABELS(STR("M\xfcn\xc3")), 1);
 	exposition_uint(&e, METRIC_DRAINING, NULL, 1);
 	exposition_fraction(&e, METRIC_PROCESS_START, NULL, 1700000000250000, 6);
 	exposition_fraction(&e, METRIC_PROCESS_CPU, NULL, 2000000, 6);
@@ -64,6 +65,7 @@ test_format(void **state)
 	    "# TYPE weir_retries_total counter\n"
 	    "weir_retries_total{upstream=\"a\"} 0\n"
 	    "weir_retries_total{upstream=\"b\\\"\\\\\\n\xc3\xa9\"} 18446744073709551615\n"
+	    "weir_retries_total{upstream=\"M\xef\xbf\xbdn\xef\xbf\xbd\"} 1\n"
 	    "# HELP weir_draining 1: it is stopping.\n"
 	    "# TYPE weir_draining gauge\n"
 	    "weir_draining 1\n"

@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,10 @@ struct parcel {
 	struct ticket_key keys[N_KEYS];
 };
 static const char magic[16] = "weir tickets 1";
-enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+enum {
+	SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE,
+	NOEXEC_SEAL = 0x0008		/* MFD_NOEXEC_SEAL, which older headers lack */
+};
 
 static void
 add_key(struct tls_tickets *t)
@@ -113,8 +117,11 @@ fill(int fd, const struct tls_tickets *t)
 int
 tls_tickets_give(const struct tls_tickets *t)
 {
-	int fd = memfd_create("weir tickets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create("weir tickets", MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
 
+	/* Kernels before 6.3 do not know that; others may insist on it (vm.memfd_noexec). */
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("weir tickets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0 || fill(fd, t))
 		return fd;
 	close(fd);
@@ -125,10 +132,12 @@ bool
 tls_tickets_take(struct tls_tickets *t, int fd)
 {
 	struct parcel p;
+	int seals;
 	bool ok;
 
 	/* Sealed: nobody else changes it any more, and reading it does not wait. */
-	ok = fcntl(fd, F_GET_SEALS) == SEALS && pread(fd, &p, sizeof(p), 0) == (ssize_t)sizeof(p) &&
+	seals = fcntl(fd, F_GET_SEALS);
+	ok = seals >= 0 && (seals & SEALS) == SEALS && pread(fd, &p, sizeof(p), 0) == (ssize_t)sizeof(p) &&
 	    memcmp(p.magic, magic, sizeof(magic)) == 0 && p.n >= 1 && p.n <= N_KEYS && p.age >= 0;
 	if (ok) {
 		memcpy(t->keys, p.keys, sizeof(t->keys));

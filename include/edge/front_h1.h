@@ -6,6 +6,7 @@
 #ifndef EDGE_FRONT_H1_H
 #define EDGE_FRONT_H1_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
 
@@ -26,6 +27,9 @@ void front_h1_open(struct front_env *, struct front_h1_list *, struct conn *, co
 void front_h1_drain(struct front_h1_list *);
 /* Closes all at once; none may have an exchange. */
 void front_h1_close_all(struct front_h1_list *);
+/* Closes the oldest without an exchange, on demand only one that waits for a request with nothing
+ * unsent; false: there is none. */
+bool front_h1_make_room(struct front_h1_list *, bool idle_only);
 /* Connections of clients, and of who came for our own pages. */
 size_t front_h1_count(void);
 size_t front_h1_count_own(void);

@@ -55,6 +55,7 @@ struct world {
 	struct front_env         env;
 	struct greeter           greeter;	/* clients that are not at a front yet */
 	struct front_h1_list     fronts;
+	struct front_h1_list     watchers;	/* who came for our own pages */
 	struct tls_tickets      *tickets;
 	const char *const       *protocols;	/* of ALPN, that there is a front for */
 	struct arena            *scratch;	/* of one event: forwarded heads */

@@ -124,5 +124,10 @@ void conn_set_peer(struct conn *, const struct ip *, uint16_t port);
 void conn_local(const struct conn *, struct ip *);
 /* How many are still being closed gently. */
 size_t conn_closing(const struct loop *);
+/* For those with a bound of their own: not among the above. */
+void conn_set_apart(struct conn *);
+size_t conn_closing_apart(const struct loop *);
+/* Closes at once the one of these that has been closing for longest; false: there is none. */
+bool conn_drop_apart(struct loop *);
 
 #endif

@@ -40,6 +40,7 @@ struct conn {
 	bool fin_sent;
 	bool over_high;
 	bool gentle;			/* closing: nobody's, bytes in are dropped */
+	bool is_apart;			/* from others, in what is counted of those that close */
 	bool lingers;			/* gentle: all is sent, the peer's FIN is waited for */
 	bool in_event;
 	char    *kept;			/* unconsumed bytes that outlived their event */
@@ -96,8 +97,8 @@ struct conn_io {
 	struct conn *sealed_for;
 	unsigned shaking_pass;
 	int64_t  shaking;		/* us that handshakes took in this pass */
-	struct conn_list closing;
-	size_t n_closing;
+	struct conn_list closing, closing_apart;
+	size_t n_closing, n_closing_apart;
 	msec   warned;			/* of sockets that cannot be had */
 	struct conn_list suspects;	/* a reset may stand behind what was read: see suspect() */
 	struct deadline look;

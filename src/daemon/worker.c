@@ -105,7 +105,7 @@ struct worker {
 static void
 open_h1(struct world *w, struct conn *c, const struct arrival *arrival)
 {
-	front_h1_open(&w->env, &w->fronts, c, arrival);
+	front_h1_open(&w->env, arrival->is_own ? &w->watchers : &w->fronts, c, arrival);
 }
 
 /* The fronts by their names in ALPN (RFC 7301), the one we like best first. */
@@ -206,6 +206,21 @@ is_believed(const struct world *w, const struct conn *c)
 	return client_is_trusted(w->current->config, &peer);
 }
 
+/*
+ * There is room for one more who watches, if need be at the cost of another: who is idle first, then who
+ * reads its last answer, then who does not get on.  Those who hold on to what they have shut nobody out.
+ */
+static bool
+has_room_to_watch(struct world *w)
+{
+	if (front_h1_count_own() + conn_closing_apart(w->loop) < WATCHERS_MAX)
+		return true;
+	/* What they were told in this turn is on its way first. */
+	conn_flush(w->loop);
+	return front_h1_make_room(&w->watchers, true) || conn_drop_apart(w->loop) ||
+	    front_h1_make_room(&w->watchers, false);
+}
+
 static void
 on_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t len, const struct listener *l)
 {
@@ -215,13 +230,14 @@ on_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t len, const s
 	struct conn *c;
 
 	/* A listener of a generation that came to nothing, or too many who watch. */
-	if (binding == NULL || (binding->is_own && front_h1_count_own() >= WATCHERS_MAX)) {
+	if (binding == NULL || (binding->is_own && !has_room_to_watch(w))) {
 		close(fd);
 		return;
 	}
 	c = conn_accept(w->loop, fd, peer, len);
 	arrival.is_own = binding->is_own;
 	if (binding->is_own) {
+		conn_set_apart(c);
 		open_h1(w, c, &arrival);
 		return;
 	}
@@ -253,7 +269,8 @@ on_chore(void *arg)
 		listener_registry_pause(&w->listeners, false);
 	if (wk->flush.at == 0 && access_log_is_dirty(w->access_log))
 		deadline_arm(&wk->flush, FLUSH_EVERY);
-	if (w->is_draining && is_deserted(w) && conn_closing(w->loop) == 0)
+	if (w->is_draining && is_deserted(w) && conn_closing(w->loop) == 0 &&
+	    conn_closing_apart(w->loop) == 0)
 		wk->is_done = true;
 }
 
@@ -541,6 +558,7 @@ end_all(struct worker *wk)
 	greet_close_all(&wk->world.greeter);
 	exchange_end_all(&wk->world);
 	front_h1_close_all(&wk->world.fronts);
+	front_h1_close_all(&wk->world.watchers);
 }
 
 static void
@@ -569,6 +587,7 @@ start_drain(struct worker *wk)
 	generation_retire(w->current, !w->listeners.is_handed_over);
 	greet_drain(&w->greeter);
 	front_h1_drain(&w->fronts);
+	front_h1_drain(&w->watchers);
 	deadline_arm(&wk->drain, limit > 0 ? limit : 1);
 	if (!w->listeners.is_handed_over)
 		service_stopping(&wk->service, limit + LAST_WORDS);
@@ -687,6 +706,7 @@ init(struct worker *wk, const struct source *source)
 	TAILQ_INIT(&w->live);
 	TAILQ_INIT(&w->ended);
 	TAILQ_INIT(&w->fronts);
+	TAILQ_INIT(&w->watchers);
 	LIST_INIT(&w->limits.zones);
 	backend_registry_init(&w->backends, w->loop);
 	line_registry_init(&w->lines, w->loop);

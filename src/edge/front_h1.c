@@ -713,3 +713,17 @@ front_h1_close_all(struct front_h1_list *list)
 		close_front(f, GOODBYE_NOW);
 	}
 }
+
+bool
+front_h1_make_room(struct front_h1_list *list, bool idle_only)
+{
+	struct front_h1 *f;
+
+	TAILQ_FOREACH(f, list, entry)
+		if (f->stream.x == NULL && (!idle_only || (f->is_served && !f->has_begun &&
+		    !f->is_discarding && conn_backlog(f->conn) == 0))) {
+			close_front(f, GOODBYE_NOW);
+			return true;
+		}
+	return false;
+}

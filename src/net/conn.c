@@ -74,6 +74,29 @@ conn_closing(const struct loop *loop)
 	return loop->io->n_closing;
 }
 
+void
+conn_set_apart(struct conn *c)
+{
+	check(!c->gentle);
+	c->is_apart = true;
+}
+
+size_t
+conn_closing_apart(const struct loop *loop)
+{
+	return loop->io->n_closing_apart;
+}
+
+bool
+conn_drop_apart(struct loop *loop)
+{
+	struct conn *c = TAILQ_FIRST(&loop->io->closing_apart);
+
+	if (c != NULL)
+		conn_close(c);
+	return c != NULL;
+}
+
 struct conn_io *
 conn_io_new(struct loop *loop)
 {
@@ -84,6 +107,7 @@ conn_io_new(struct loop *loop)
 	io->write = malloc(WRITE_SCRATCH);
 	check(io->read != NULL && io->write != NULL);
 	TAILQ_INIT(&io->closing);
+	TAILQ_INIT(&io->closing_apart);
 	TAILQ_INIT(&io->suspects);
 	deadline_init(&io->look, loop, on_look, io);
 	return io;
@@ -95,6 +119,8 @@ conn_io_free(struct conn_io *io)
 	struct conn *c;
 
 	while ((c = TAILQ_FIRST(&io->closing)) != NULL)
+		conn_close(c);
+	while ((c = TAILQ_FIRST(&io->closing_apart)) != NULL)
 		conn_close(c);
 	deadline_fini(&io->look);
 	free(io->read);
@@ -233,6 +259,30 @@ drop_gather(struct conn *c)
 }
 
 static void
+join_closing(struct conn *c)
+{
+	struct conn_io *io = c->loop->io;
+
+	if (c->is_apart)
+		TAILQ_INSERT_TAIL(&io->closing_apart, c, entry);
+	else
+		TAILQ_INSERT_TAIL(&io->closing, c, entry);
+	*(c->is_apart ? &io->n_closing_apart : &io->n_closing) += 1;
+}
+
+static void
+leave_closing(struct conn *c)
+{
+	struct conn_io *io = c->loop->io;
+
+	if (c->is_apart)
+		TAILQ_REMOVE(&io->closing_apart, c, entry);
+	else
+		TAILQ_REMOVE(&io->closing, c, entry);
+	*(c->is_apart ? &io->n_closing_apart : &io->n_closing) -= 1;
+}
+
+static void
 clear(struct conn *c)
 {
 	if (c->is_suspect)
@@ -244,10 +294,8 @@ void
 conn_close(struct conn *c)
 {
 	check(c->magic == CONN_MAGIC);
-	if (c->gentle) {
-		TAILQ_REMOVE(&c->loop->io->closing, c, entry);
-		c->loop->io->n_closing--;
-	}
+	if (c->gentle)
+		leave_closing(c);
 	clear(c);
 	if (c->tls != NULL)
 		conn_tls_free(c);
@@ -313,8 +361,7 @@ conn_close_gently(struct conn *c, msec send_limit, msec linger)
 	c->wants_fin = true;
 	c->held = false;
 	c->view = STR_NONE;
-	TAILQ_INSERT_TAIL(&c->loop->io->closing, c, entry);
-	c->loop->io->n_closing++;
+	join_closing(c);
 	c->farewell = malloc(sizeof(*c->farewell));
 	check(c->farewell != NULL);
 	deadline_init(c->farewell, c->loop, on_farewell, c);

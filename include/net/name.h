@@ -68,6 +68,8 @@ struct name_registry {
 void name_registry_init(struct name_registry *, struct loop *, void (*changed)(void *arg), void *arg);
 void name_registry_fini(struct name_registry *);
 size_t name_registry_count(const struct name_registry *);
+/* changed is called: an answer of before took effect only now. */
+void name_registry_changed(struct name_registry *);
 /* Reads the resolver's files again and asks for every name anew. */
 void name_configure(struct name_registry *, const struct name_rules *);
 

@@ -67,6 +67,7 @@ struct pool {
 	struct pool_name           *names;
 	size_t                      n_names;
 	struct backend_registry    *backends;
+	struct name_registry       *registry;	/* of the names */
 	struct task                 rejoin;	/* a place is free for who was left out */
 	bool                        is_in_force;	/* of the line's pools, the one of the newest configuration */
 	unsigned                    inflight;	/* over all members, of this pool */

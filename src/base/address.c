@@ -163,7 +163,7 @@ address_is_host_name(struct str s)
 		char c = s.p[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    c == '-' || c == '.' || c == '_'))
+		    c == '-' || c == '.' || c == '_') || (c == '.' && s.p[i - 1] == '.'))
 			return false;
 	}
 	return true;
@@ -272,13 +272,23 @@ lacks_port(struct str s)
 	return s.len > 0;
 }
 
+/* What offers the service: who its servers have to be over TLS. */
+static bool
+has_domain(struct str service)
+{
+	while (service.len > 0 && service.p[0] == '_' && str_find(service, '.') >= 0)
+		service = str_from(service, (size_t)str_find(service, '.') + 1);
+	return service.len > 0;
+}
+
 /* RFC 2782: "_service._protocol.domain". */
 static bool
 set_service(struct arena *arena, struct str name, struct address *out, const char **why)
 {
 	memset(out, 0, sizeof(*out));
 	*why = "give a service as srv:_http._tcp.NAME, without a port";
-	if (!address_is_host_name(name) || name.p[0] != '_' || str_find(name, '.') < 0)
+	if (!address_is_host_name(name) || name.p[0] != '_' || str_find(name, '.') < 0 ||
+	    !has_domain(name))
 		return false;
 	out->is_name = out->is_service = true;
 	out->host = arena_dup(arena, name);

@@ -161,13 +161,11 @@ name_unwatch(struct name *name, struct name_watch *w)
 static void
 tell_change(struct name *name)
 {
-	struct name_registry *r = name->registry;
 	struct name_watch *w;
 
 	TAILQ_FOREACH(w, &name->watches, entry)
 		w->changed(w->arg);
-	if (r->changed != NULL)
-		r->changed(r->arg);
+	name_registry_changed(name->registry);
 }
 
 static bool
@@ -559,6 +557,13 @@ size_t
 name_registry_count(const struct name_registry *r)
 {
 	return r->by_key.n;
+}
+
+void
+name_registry_changed(struct name_registry *r)
+{
+	if (r->changed != NULL)
+		r->changed(r->arg);
 }
 
 void

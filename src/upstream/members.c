@@ -308,6 +308,7 @@ rejoin(void *arg)
 	for (i = 0; i < pool->n_names; i++)
 		if (pool->names[i].n_left_out > 0)
 			follow(&pool->names[i]);
+	name_registry_changed(pool->registry);
 }
 
 void
@@ -356,6 +357,7 @@ members_init(struct pool *pool, struct name_registry *names)
 	size_t i;
 
 	check(conf->n_servers <= POOL_MAX_SERVERS);
+	pool->registry = names;
 	task_init(&pool->rejoin, rejoin, pool);
 	pool->members = calloc(POOL_MAX_SERVERS, sizeof(*pool->members));
 	pool->names = calloc(conf->n_servers, sizeof(*pool->names));

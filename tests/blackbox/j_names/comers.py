@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from certs import *  # noqa: E402,F403
+from dns_tools import *  # noqa: E402,F403
+from harness import *  # noqa: E402,F403
+
+# limit: 60
+# Addresses that come and go at the edges: when there is no place, when weights were large, by other names.
+
+
+def text(d, servers, up="", **more):
+    return conf(up=f"servers: [{servers}]" + (", " + up if up else ""),
+                extra=f"resolver: {{servers: ['{d.addr}']}}\n", **more)
+
+
+def test_checked_when_its_place_comes_late():
+    """Who got a place because another's last exchange ended is checked like any newcomer."""
+    gate = Gate()
+    checked = []
+
+    def handler(c, r):
+        if r.target == "/health":
+            checked.append(c.origin.name)
+            c.answer()
+        elif r.target == "/long":
+            c.chunked_head()
+            c.chunk(b"begun")
+            gate.wait()
+            c.last_chunk()
+        else:
+            c.answer(c.origin.name)
+    first = Origin(handler, "first", host=ADDRESSES[0])
+    port = first.port
+    late = Origin(handler, "late", host=ADDRESSES[64], port=port)
+    d = Dnsmasq(qwen=ADDRESSES[:64])
+    up = "max_fails: 0, retry: {tries: 1}, health_check: {path: /health, interval: 1h, down_interval: 200ms}"
+    with Weir(text(d, f"'qwen.test:{port}'", up=up)) as w:
+        eventually(lambda: checked == ["first"])
+        c = Client(w).request(target="/long")
+        c.recv_until(b"begun")
+        assert len(first.requests) == 2
+        d.set(qwen=ADDRESSES[1:65])
+        eventually(lambda: "there is no place for 1 of the 64 addresses" in w.stderr)
+        gate.open()
+        c.recv_until(b"0\r\n\r\n")
+        eventually(lambda: "late" in checked, what="the late one is checked")
+        eventually(lambda: f"server {late.addr}: up" in w.stderr)
+        assert [get(w).body for _ in range(4)] == [b"late"] * 4
+
+
+def test_a_name_with_its_last_dot():
+    """Absolute, so that no search domain is tried; who has to be there is called without (RFC 6066 3)."""
+    ca = Authority()
+    o = TlsOrigin(ca.issue("qwen.test"), host=ADDRESSES[0])
+    d = Dnsmasq(f"--srv-host=_http._tcp.qwen.test,qwen.test,{o.port}", qwen=[o.host])
+    for server in (f"https://qwen.test.:{o.port}", "https://srv:_http._tcp.qwen.test."):
+        with Weir(text(d, f"'{server}'", up=f"tls: {{ca: {ca.cert}}}, retry: {{tries: 1}}")) as w:
+            assert get(w).status == 200, (server, w.stderr, w.log())
+    assert set(o.names) == {"qwen.test"}
+
+
+if __name__ == "__main__":
+    main()

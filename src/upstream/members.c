@@ -249,10 +249,36 @@ place_all(struct pool_name *n)
 	return n_left_out;
 }
 
+static uint64_t
+weight_of_all(const struct pool *pool)
+{
+	const struct member *m;
+	uint64_t sum = 0;
+	size_t at = 0;
+
+	while ((m = pool_next_member(pool, &at)) != NULL)
+		if (!m->is_leaving)
+			sum += m->full;
+	return sum;
+}
+
+/* Smooth round robin: what one of many is ahead in their long round is less in the short one of few,
+ * who would else get nothing but what makes up for it. */
+static void
+shorten_round(struct pool *pool, uint64_t was, uint64_t is)
+{
+	struct member *m;
+	size_t at = 0;
+
+	while (is < was && (m = pool_next_member(pool, &at)) != NULL)
+		m->current = (int64_t)((double)m->current * (double)is / (double)was);
+}
+
 static void
 follow_all(struct pool_name *n)
 {
 	struct pool *pool = n->pool;
+	uint64_t was = weight_of_all(pool);
 	size_t n_left_out, at;
 	struct member *m;
 
@@ -267,6 +293,7 @@ follow_all(struct pool_name *n)
 	/* Those who left made room. */
 	if (n_left_out > 0)
 		n_left_out = place_all(n);
+	shorten_round(pool, was, weight_of_all(pool));
 	if (n_left_out > 0 && n->n_left_out == 0)
 		log_warn("upstream %.*s: there is no place for %zu of the %zu addresses of %.*s, a pool "
 		    "has %d", STR_ARG(pool->conf->name), n_left_out, name_addresses(n->name)->n,

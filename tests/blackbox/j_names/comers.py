@@ -51,6 +51,20 @@ def test_checked_when_its_place_comes_late():
         assert [get(w).body for _ in range(4)] == [b"late"] * 4
 
 
+def test_few_of_many_share_at_once():
+    """What one was ahead of 63 others is not what it has to make up for to the one that is left."""
+    first = Origin(name="first", host=ADDRESSES[0])
+    last = Origin(name="last", host=ADDRESSES[63], port=first.port)
+    d = Dnsmasq(qwen=ADDRESSES[:64])
+    with Weir(text(d, f"'qwen.test:{first.port}'", up="max_fails: 0, retry: {tries: 1}")) as w:
+        had = [get(w).status for _ in range(65)]
+        assert had.count(200) == 3 and len(first.requests) == 2, had
+        d.set(qwen=[first.host, last.host])
+        eventually(lambda: "name qwen.test: 2 addresses" in w.stderr)
+        said = [get(w).body for _ in range(10)]
+        assert said.count(b"first") == 5, said
+
+
 def test_a_name_with_its_last_dot():
     """Absolute, so that no search domain is tried; who has to be there is called without (RFC 6066 3)."""
     ca = Authority()

@@ -170,6 +170,7 @@ struct cache_reader {
 	uint64_t at, end;		/* next byte; where to stop (UINT64_MAX: at the end of the body) */
 	struct cache_segment *segment;	/* where at lies, if known, and its first byte */
 	uint64_t base;
+	bool     is_excused;
 	bool     is_cut;		/* lagged so far behind that it can have no more */
 	TAILQ_ENTRY(cache_reader) link;
 };
@@ -184,6 +185,9 @@ void cache_reader_close(struct cache_reader *);
  * turn.  Returns how many spans, at most n. */
 size_t cache_reader_peek(struct cache_reader *, struct str *spans, size_t n, size_t limit);
 void cache_reader_advance(struct cache_reader *, size_t n);
+/* Whether it lags for want of our time, not for its client's pace: then the fetch waits for it, and it is
+ * not cut. */
+void cache_reader_excuse(struct cache_reader *, bool is_excused);
 /* Everything it was to read was had. */
 bool cache_reader_is_done(const struct cache_reader *);
 /* Asks to hear again in the next turn: others have their turn first. */

@@ -843,7 +843,7 @@ is_full(const struct cache_entry *e)
 	return e->is_passing && e->length - slowest(e) > allowance(e);
 }
 
-/* Who lags by all that may be kept holds up the others: it is let go. */
+/* Who lags by all that may be kept holds up the others: it is let go, unless that is our own doing. */
 static void
 cut_slowest(struct cache_entry *e)
 {
@@ -856,7 +856,7 @@ cut_slowest(struct cache_entry *e)
 	if (!others)
 		return;
 	TAILQ_FOREACH(r, &e->readers, link)
-		if (r->at == at) {
+		if (r->at == at && !r->is_excused) {
 			r->is_cut = true;
 			tell(e->store->registry, &r->notice);
 		}
@@ -1130,6 +1130,16 @@ cache_reader_advance(struct cache_reader *r, size_t n)
 	if (is_full(e))
 		cut_slowest(e);
 	tell_filler(e);
+}
+
+void
+cache_reader_excuse(struct cache_reader *r, bool is_excused)
+{
+	if (r->is_excused == is_excused)
+		return;
+	r->is_excused = is_excused;
+	if (!is_excused && is_full(r->entry))
+		cut_slowest(r->entry);
 }
 
 bool

@@ -443,10 +443,14 @@ pump(struct exchange *x)
 	int pieces;
 
 	for (pieces = 0; x->front != NULL && c->reader.entry != NULL; pieces++) {
-		if (x->front->ops->backlog(x->front) > FRONT_HIGH_MARK)
+		if (x->front->ops->backlog(x->front) > FRONT_HIGH_MARK) {
+			cache_reader_excuse(&c->reader, false);
 			return;		/* on_drain pumps again */
-		if (compress_is_tired(x))
+		}
+		if (compress_is_tired(x)) {
+			cache_reader_excuse(&c->reader, true);
 			return;		/* so does compress */
+		}
 		n = cache_reader_peek(&c->reader, spans, SPANS, limit);
 		if (n == 0)
 			return;

@@ -183,6 +183,37 @@ def test_fetch_fails_under_load():
         assert {x["end"] for x in w.log(12)} == {"body_cut"}
 
 
+def test_too_long_to_be_stored():
+    """What passes by waits for who is compressed: that one is not slow, we are.  Slow clients are still cut."""
+    gate, part = Gate(), os.urandom(500000).hex().encode()
+
+    def handler(c, r):
+        c.chunked_head("text/plain")
+        c.chunk(b"first\n")
+        gate.wait()
+        for _ in range(30):
+            c.chunk(part)
+        c.last_chunk()
+    o = Origin(handler)
+    with Weir(conf(route="cache: answers, compress: [zstd, gzip]",
+                   extra=CACHE.replace("max_object: 32MB", "max_object: 1MB")), o) as w:
+        clients = [Client(w, timeout=30).request(headers=h) for h in ({}, GZIP, ZSTD, {}, GZIP)]
+        heads = [c.recv_head() for c in clients]
+        slow = [Client(w, rcvbuf=4096).request(headers=h) for h in ({}, GZIP)]
+        for c in slow:
+            c.recv_head()
+        gate.open()
+        readers = [Background(c.read_chunks, r) for c, r in zip(clients, heads)]
+        for b in readers:
+            b.result(40)
+        for r in heads:
+            assert decode(r) == b"first\n" + part * 30 and r.complete
+        assert len(o.requests) == 1
+        for c in slow:
+            assert not c.recv_all().endswith(b"0\r\n\r\n")
+        assert sorted(x["end"] for x in w.log(7)) == ["ok"] * 5 + ["send_timeout"] * 2
+
+
 def test_long_hits():
     """Many long ones from the cache at once, some to clients that read slowly."""
     body = os.urandom(1 << 20) + BODY * 40 + os.urandom(1 << 20)

@@ -223,6 +223,7 @@ def test_what_is_shown():
         eventually(lambda: status() == {b.addr: "up", **gone})
 
 
+@not_under_memcheck("the program is called by another name")
 def test_an_upgrade():
     """The next program asks for itself."""
     port = free_port()

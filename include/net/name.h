@@ -82,6 +82,9 @@ bool name_is_local(const struct name *);
 /* The last good answer.  Valid until the loop's next event. */
 const struct name_set *name_addresses(const struct name *);
 struct str name_text(const struct name *);
+/* What is found from here on is new: false while the places of a service are found for the first time,
+ * one after the other. */
+bool name_is_complete(const struct name *);
 
 /* changed(arg) is called, from the loop, when the addresses are others; it may not unwatch. */
 void name_watch(struct name *, struct name_watch *, void (*changed)(void *arg), void *arg);

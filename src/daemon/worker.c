@@ -471,8 +471,11 @@ on_names(void *arg)
 		wk->next = NULL;
 	}
 	give_up_lookup(wk);
-	if (again)
-		begin_reload(wk);
+	if (!again)
+		return;
+	/* Those of a file that is dropped are not to be asked on, should the next one be wrong. */
+	configure_names(wk, wk->world.current->config);
+	begin_reload(wk);
 }
 
 /* False when there is nothing to wait for. */

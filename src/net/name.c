@@ -41,6 +41,7 @@ struct name {
 	char  *host;			/* in it */
 	bool   is_service, is_local;
 	bool   is_asked;		/* since name_configure: an answer or a failure came */
+	bool   is_complete;		/* all its places were asked for, once */
 	unsigned n_failed;		/* times in a row */
 	bool   is_told;			/* that it fails, since name_configure */
 	struct name_set set;
@@ -284,6 +285,7 @@ take_addresses(struct name *name, const struct dns_answer *answer)
 	set.n = answer->n;
 	set.n_all = answer->n_all;
 	adopt(name, &set);
+	name->is_complete = true;
 }
 
 /* --- services ---------------------------------------------------------------------------------------- */
@@ -404,6 +406,7 @@ put_together(struct name *name)
 	/* None of its places is found: as with any name, what was stays. */
 	if (set.n > 0)
 		adopt(name, &set);
+	name->is_complete |= is_known(name);
 }
 
 static void
@@ -530,6 +533,12 @@ struct str
 name_text(const struct name *name)
 {
 	return str_of(name->key);
+}
+
+bool
+name_is_complete(const struct name *name)
+{
+	return name->is_complete;
 }
 
 /* --- the registry ------------------------------------------------------------------------------------------ */

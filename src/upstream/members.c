@@ -224,7 +224,7 @@ place(struct pool_name *n, const struct name_address *a)
 	if (m != NULL)
 		backend_unref(b);
 	else if ((m = free_place(n->pool)) != NULL) {
-		if (n->has_served)
+		if (n->has_served && name_is_complete(n->name))
 			welcome(b);
 		join(n->pool, m, n->conf, b);
 	} else {

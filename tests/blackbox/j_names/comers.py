@@ -65,6 +65,35 @@ def test_few_of_many_share_at_once():
         assert said.count(b"first") == 5, said
 
 
+def test_a_service_begins_with_all_its_places():
+    """Its places are found one after the other, which makes no newcomers of those but the first."""
+    a, b = (Origin(name=n, host=h) for n, h in zip("ab", ADDRESSES))
+    c = Origin(name="c", host=ADDRESSES[2])
+    srv = [f"--srv-host=_http._tcp.qwen.test,{o.name}.test,{o.port}" for o in (a, b, c)]
+    d = Dnsmasq(*srv[:2], a=[a.host], b=[b.host], c=[c.host])
+    with Weir(text(d, "'srv:_http._tcp.qwen.test'", up="slow_start: 1h")) as w:
+        assert [get(w).body for _ in range(20)].count(b"a") == 10
+        d.again(*srv)
+        eventually(lambda: f"+{c.addr}" in w.stderr)
+        # This one is new.
+        assert [get(w).body for _ in range(42)].count(b"c") in (1, 2, 3)
+
+
+def test_a_name_server_of_a_file_that_came_to_nothing():
+    """A file is taken, a broken one comes while its names are looked up: those of before are asked."""
+    a, b = (Origin(name=n, host=h, port=p) for n, h, p in zip("ab", ADDRESSES, [free_port()] * 2))
+    d = Dnsmasq(qwen=[a.host])
+    silent = NameServer(lambda q, tcp: None)
+    t = text(d, f"'qwen.test:{a.port}'")
+    with Weir(t) as w:
+        w.write(t.replace(f"['{d.addr}']", f"['{silent.addr}'], timeout: 4s"))
+        w.signal(signal.SIGHUP)
+        eventually(lambda: silent.questions)
+        w.reload(t.replace("routes:", "rutes:"), ok=False)
+        d.set(qwen=[b.host])
+        eventually(lambda: get(w).body == b"b")
+
+
 def test_a_name_with_its_last_dot():
     """Absolute, so that no search domain is tried; who has to be there is called without (RFC 6066 3)."""
     ca = Authority()

@@ -377,11 +377,15 @@ test_too_large_passes_by(void **state)
 		assert_true(cache_store_used(f->store) < 300000);
 	}
 	assert_false(cache_fill_is_full(e));
-	/* One stops: the other goes on, and in the end the one that lags is let go. */
-	for (i = 0; i < 20 && !slow.is_cut; i++) {
+	/* One stops for want of our time: the fetch waits for it. */
+	cache_reader_excuse(&slow, true);
+	for (i = 0; i < 20 && !cache_fill_is_full(e); i++) {
 		assert_true(read_all(&fast) > 0);
 		give_body(e, 50000);
 	}
+	assert_true(read_all(&fast) > 0 && cache_fill_is_full(e) && !slow.is_cut);
+	/* Then for its client: that is told at once, since nothing else moves. */
+	cache_reader_excuse(&slow, false);
 	assert_true(slow.is_cut);
 	cache_reader_close(&slow);
 	assert_false(cache_fill_is_full(e));

@@ -54,17 +54,26 @@ struct front_h1 {
 	bool keep_alive;		/* after this answer */
 	bool is_http10;
 	bool is_misplaced;		/* plain HTTP where TLS is spoken */
+	bool is_waiting;		/* for its turn */
+	bool has_turn;
 	msec body_at;			/* when the request's body last moved */
+	TAILQ_ENTRY(front_h1) of_waiting;
 	TAILQ_ENTRY(front_h1) entry;
 };
 
 static struct slab fronts;
 static size_t n_own;			/* of these, who came for our own pages */
+static struct front_h1_list waiting;	/* of these, who wait for their turn */
+static struct task next_turn;
 static const struct front_ops front_ops;
+
+static void on_next_turn(void *);
 
 void
 front_h1_module_init(void)
 {
+	TAILQ_INIT(&waiting);
+	task_init(&next_turn, on_next_turn, NULL);
 	slab_init(&fronts, "front_h1", sizeof(struct front_h1));
 }
 
@@ -86,6 +95,48 @@ front_h1_count_own(void)
 	return n_own;
 }
 
+/* --- turns ------------------------------------------------------------------------------------- */
+
+/* Our own pages cost more than what is proxied: in a turn of the loop one is asked for. */
+static bool
+has_to_wait(struct front_h1 *f)
+{
+	if (!f->stream.is_own || f->has_turn) {
+		f->has_turn = false;
+		return false;
+	}
+	if (!f->is_waiting) {
+		f->is_waiting = true;
+		TAILQ_INSERT_TAIL(&waiting, f, of_waiting);
+		loop_defer(f->env->loop, &next_turn);
+	}
+	return true;
+}
+
+static void
+leave_waiting(struct front_h1 *f)
+{
+	if (!f->is_waiting)
+		return;
+	f->is_waiting = false;
+	TAILQ_REMOVE(&waiting, f, of_waiting);
+	if (TAILQ_EMPTY(&waiting))
+		loop_cancel(f->env->loop, &next_turn);
+}
+
+static void
+on_next_turn(void *arg)
+{
+	struct front_h1 *f = TAILQ_FIRST(&waiting);
+
+	(void)arg;
+	leave_waiting(f);
+	f->has_turn = true;
+	conn_kick(f->conn);
+	if (!TAILQ_EMPTY(&waiting))
+		loop_defer(f->env->loop, &next_turn);
+}
+
 /* --- the end of a connection ------------------------------------------------------------------- */
 
 enum goodbye { GOODBYE_NOW, GOODBYE_SENT, GOODBYE_GENTLE, GOODBYE_RESET };
@@ -94,6 +145,7 @@ static void
 close_front(struct front_h1 *f, enum goodbye how)
 {
 	check(f->magic == FRONT_MAGIC);
+	leave_waiting(f);
 	switch (how) {
 	case GOODBYE_NOW:
 		conn_close(f->conn);
@@ -410,6 +462,8 @@ on_data(void *owner)
 		/* Who does not read its answers is not asked for more: on_drain comes back to it. */
 		if (conn_backlog(f->conn) > FRONT_HIGH_MARK)
 			return;
+		if (has_to_wait(f))
+			return;
 		begin_request(f);
 	}
 	in = conn_in(f->conn);
@@ -721,7 +775,7 @@ front_h1_make_room(struct front_h1_list *list, bool idle_only)
 
 	TAILQ_FOREACH(f, list, entry)
 		if (f->stream.x == NULL && (!idle_only || (f->is_served && !f->has_begun &&
-		    !f->is_discarding && conn_backlog(f->conn) == 0))) {
+		    !f->is_waiting && !f->is_discarding && conn_backlog(f->conn) == 0))) {
 			close_front(f, GOODBYE_NOW);
 			return true;
 		}

@@ -139,6 +139,27 @@ def test_it_is_there_when_clients_are_too_many():
         assert watchers[0].wait_closed() and watchers[1].ask(target="/healthz").status == 200
 
 
+def test_pages_are_made_in_turn():
+    """Many who ask at once for long ones do not hold up clients."""
+    routes = "[" + ", ".join(f"{{path: /{i}, upstream: up, name: {'r' * 500}{i}}}" for i in range(1000)) + "]"
+    with Weir(conf(routes=routes, extra=ADMIN), Origin()) as w:
+        watchers = [Client(admin(w)) for _ in range(30)]
+        for c in watchers:
+            assert c.ask(target="/healthz").status == 200
+        client = Client(w)
+        assert client.ask(target="/1").status == 200
+        os.kill(w.pid, signal.SIGSTOP)
+        for c in watchers:
+            c.request(target="/metrics")
+        client.request(target="/1")
+        os.kill(w.pid, signal.SIGCONT)
+        assert client.recv_response().status == 200
+        told = len(select.select([c.sock for c in watchers], [], [], 0)[0])
+        assert told < 25, told
+        pages = [Background(c.recv_response) for c in watchers]
+        assert all(b.result().complete for b in pages)
+
+
 def test_who_holds_on_shuts_nobody_out():
     """Idle ones, half requests, and readers of last answers who do not read: bounded, and no client's loss."""
     routes = "[" + ", ".join(f"{{path: /{i}, upstream: up, name: {'r' * 500}{i}}}" for i in range(1000)) + "]"

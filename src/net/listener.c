@@ -34,7 +34,7 @@ struct listener {
 	struct listener_registry *registry;
 	char    *identity;
 	char    *path;			/* of a unix socket, removed at the end */
-	bool     owns_path;		/* we bound it */
+	bool     owns_path;		/* nobody else's: its mode is ours to set */
 	unsigned mode;			/* of the path; 0: not set yet */
 	const void *binding;
 	uint16_t port;
@@ -167,6 +167,19 @@ remedy(int error)
 	}
 }
 
+/* A path is ours alone until it has its mode, whatever the umask. */
+static int
+bind_to(int fd, const struct address *a)
+{
+	mode_t was = a->is_unix ? umask(0177) : 0;
+	int r = bind(fd, &a->sa.sa, a->len), error = errno;
+
+	if (a->is_unix)
+		(void)umask(was);
+	errno = error;
+	return r;
+}
+
 static int
 bind_socket(const struct address *a, struct err *err)
 {
@@ -186,7 +199,7 @@ bind_socket(const struct address *a, struct err *err)
 		if (a->sa.sa.sa_family == AF_INET6)
 			(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	}
-	if (bind(fd, &a->sa.sa, a->len) != 0 || listen(fd, BACKLOG) != 0) {
+	if (bind_to(fd, a) != 0 || listen(fd, BACKLOG) != 0) {
 		err_set(err, "cannot listen on %.*s: %s%s", STR_ARG(a->text), strerror(errno),
 		    remedy(errno));
 		close(fd);
@@ -199,7 +212,7 @@ struct listener *
 listener_get(struct listener_registry *r, const struct address *a, struct str name, struct err *err)
 {
 	struct listener *l = table_get(&r->by_address, a->text);
-	bool is_lent = false, is_bound = false;
+	bool is_lent = false;
 	int fd;
 
 	if (l != NULL) {
@@ -211,10 +224,8 @@ listener_get(struct listener_registry *r, const struct address *a, struct str na
 		return NULL;
 	}
 	fd = inherit_take(a, name, &is_lent);
-	if (fd < 0) {
+	if (fd < 0)
 		fd = bind_socket(a, err);
-		is_bound = true;
-	}
 	if (fd < 0)
 		return NULL;
 	l = calloc(1, sizeof(*l));
@@ -223,7 +234,8 @@ listener_get(struct listener_registry *r, const struct address *a, struct str na
 	l->registry = r;
 	l->fd = fd;
 	l->is_lent = is_lent;
-	l->owns_path = is_bound && a->is_unix;
+	/* A weir before us made it, if we did not. */
+	l->owns_path = a->is_unix && !is_lent;
 	l->port = a->port;
 	l->identity = strndup(a->text.p, a->text.len);
 	l->path = a->is_unix ? strdup(a->sa.un.sun_path) : NULL;
@@ -278,10 +290,12 @@ listener_binding(const struct listener *l)
 void
 listener_set_mode(struct listener *l, unsigned mode)
 {
+	struct stat st;
+
 	if (!l->owns_path || l->mode == mode)
 		return;
 	/* After privileges were dropped it may be another's. */
-	if (chmod(l->path, mode) != 0)
+	if ((stat(l->path, &st) != 0 || (st.st_mode & 07777) != mode) && chmod(l->path, mode) != 0)
 		log_warn("%s: cannot be given mode %04o: %s", l->identity, mode, strerror(errno));
 	l->mode = mode;
 }

@@ -64,6 +64,23 @@ def test_unix_path_is_kept():
             assert get(addr).status == 200
 
 
+def test_who_may_connect_to_a_path():
+    """The mode is that of the file that is in force, whichever program made the socket."""
+    text = conf(extra='admin: {listen: "unix:$DIR/a", mode: 0660}\n')
+    w = Weir(text, Origin())
+    w.write(text.replace("0660", "0600"))
+    w.signal(signal.SIGUSR2)
+    pid = new_pid(w)
+    assert w.wait() == 0
+    mode = lambda: os.stat(f"{w.dir}/a").st_mode & 0o777  # noqa: E731
+    eventually(lambda: mode() == 0o600, what="the new program sets it")
+    w.write(text.replace("0660", "0640"))
+    os.kill(pid, signal.SIGHUP)
+    eventually(lambda: mode() == 0o640, what="so does a reload of its own")
+    assert get(f"unix:{w.dir}/a", "/healthz").status == 200
+    stop(w, pid)
+
+
 def test_a_socket_of_a_name_is_still_it():
     """What systemd called so is bound elsewhere than the file says: the new one knows by what it was meant."""
     port = free_port()

@@ -64,6 +64,7 @@ struct pool {
 	const struct balancer_ops  *balancer;
 	struct member              *members;	/* POOL_MAX_SERVERS places, which do not move */
 	size_t                      n_members;	/* those behind are free */
+	size_t                      next_place;	/* where a free one is looked for first */
 	struct pool_name           *names;
 	size_t                      n_names;
 	struct backend_registry    *backends;

@@ -97,16 +97,19 @@ members_adopt(struct pool *pool)
 
 /* --- places -------------------------------------------------------------------------------------- */
 
+/* The one that is free the longest, more or less: who waits has tried who had it last. */
 static struct member *
 free_place(struct pool *pool)
 {
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < POOL_MAX_SERVERS; i++) {
+	for (n = 0; n < POOL_MAX_SERVERS; n++) {
+		i = (pool->next_place + n) % POOL_MAX_SERVERS;
 		if (pool->members[i].backend != NULL)
 			continue;
 		if (i >= pool->n_members)
 			pool->n_members = i + 1;
+		pool->next_place = i + 1;
 		return &pool->members[i];
 	}
 	return NULL;

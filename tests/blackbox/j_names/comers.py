@@ -13,7 +13,12 @@ from harness import *  # noqa: E402,F403
 
 def text(d, servers, up="", **more):
     return conf(up=f"servers: [{servers}]" + (", " + up if up else ""),
-                extra=f"resolver: {{servers: ['{d.addr}']}}\n", **more)
+                extra=f"resolver: {{servers: ['{d.addr}']}}\nadmin: {{listen: '127.0.0.1:$PORT2'}}\n", **more)
+
+
+def waiting(w):
+    said = Client(f"127.0.0.1:{w.names['PORT2']}").ask(target="/status").body
+    return json.loads(said)["upstreams"][0]["line"]["length"]
 
 
 def test_checked_when_its_place_comes_late():
@@ -63,6 +68,39 @@ def test_few_of_many_share_at_once():
         eventually(lambda: "name qwen.test: 2 addresses" in w.stderr)
         said = [get(w).body for _ in range(10)]
         assert said.count(b"first") == 5, said
+
+
+def test_who_waits_has_not_tried_who_came_since():
+    """Whom it tried has left; whoever has that place now is another."""
+    gate = Gate()
+
+    def handler(c, r):
+        if r.target == "/long":
+            c.chunked_head()
+            c.chunk(b"begun")
+            gate.wait()
+            c.last_chunk()
+        else:
+            c.answer(c.origin.name)
+    busy = Origin(handler, "busy", host=ADDRESSES[1])
+    comes = Origin(handler, "comes", host=ADDRESSES[2], port=busy.port)
+    d = Dnsmasq(qwen=[busy.host])
+    servers = f"{{address: 'qwen.test:{busy.port}', max_inflight: 1, max_fails: 0}}"
+    with Weir(text(d, servers, up="queue: {size: 10, timeout: 60s}")) as w:
+        c = Client(w).request(target="/long")
+        c.recv_until(b"begun")
+        # Nobody listens there.
+        d.set(qwen=[ADDRESSES[0], busy.host])
+        eventually(lambda: f"+{ADDRESSES[0]}" in w.stderr)
+        waits = Client(w).request()
+        eventually(lambda: waiting(w) == 1)
+        d.set(qwen=[busy.host])
+        eventually(lambda: f"-{ADDRESSES[0]}" in w.stderr)
+        assert waiting(w) == 1
+        d.set(qwen=[busy.host, comes.host])
+        assert waits.recv_response().body == b"comes"
+        gate.open()
+        c.recv_until(b"0\r\n\r\n")
 
 
 def test_a_service_begins_with_all_its_places():

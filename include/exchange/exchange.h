@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One request and its one answer: a value that walks down the list of steps in exchange.c.  The only
+ * One request and its one answer: a value that walks down the list of steps in steps.c.  The only
  * object that knows both ports, the front (who asked) and the origin (who answers).
  */
 #ifndef EXCHANGE_EXCHANGE_H
@@ -113,8 +113,6 @@ struct exchange {
 	TAILQ_ENTRY(exchange) entry;
 };
 
-extern const struct front_events exchange_front_events;
-
 void exchange_module_init(void);
 void exchange_module_fini(void);
 /* Walks the steps until one waits or all are done.  Asked twice, it answers twice. */
@@ -127,8 +125,6 @@ void exchange_end(struct exchange *, enum end why);
 void exchange_touch(struct exchange *);
 /* A hold changed: the limits that apply may be others. */
 void exchange_arm(struct exchange *);
-/* The name of a step, for people and metrics. */
-const char *exchange_step_name(enum step);
 /* How many are in each step, and when the first of those began (monotonic us; 0: none); without those
  * that ask for our own pages. */
 struct step_count {

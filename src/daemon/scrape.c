@@ -21,6 +21,7 @@
 #include "daemon/version.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
+#include "exchange/steps.h"
 #include "exchange/world.h"
 #include "http/coder.h"
 #include "net/conn.h"
@@ -142,7 +143,7 @@ collect_steps(struct scrape *s)
 
 	exchange_count_steps(s->w, counts);
 	for (i = 0; i < STEP_DONE; i++)
-		put_word(s, exchange_step_name(i), counts[i].n);
+		put_word(s, steps_name(i), counts[i].n);
 }
 
 static void

@@ -14,6 +14,7 @@
 #include "daemon/version.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
+#include "exchange/steps.h"
 #include "exchange/world.h"
 #include "net/conn.h"
 #include "net/tls.h"
@@ -160,7 +161,7 @@ put_exchanges(struct json *j, const struct world *w)
 	for (i = 0; i < STEP_DONE; i++) {
 		if (counts[i].n == 0)
 			continue;
-		begin(j, exchange_step_name(i), "{");
+		begin(j, steps_name(i), "{");
 		put_number(j, "n", (int64_t)counts[i].n);
 		put_number(j, "oldest_ms", (clock_now_us() - counts[i].since_us) / 1000);
 		end(j, "}");

@@ -34,6 +34,7 @@
 #include "exchange/cached.h"
 #include "exchange/exchange.h"
 #include "exchange/generation.h"
+#include "exchange/ports.h"
 #include "exchange/world.h"
 #include "http/coder.h"
 #include "net/conn.h"
@@ -716,7 +717,7 @@ init(struct worker *wk, const struct source *source)
 	name_registry_init(&w->names, w->loop, on_names_changed, w);
 	listener_registry_init(&w->listeners, w->loop, on_accept, w);
 	w->env.loop = w->loop;
-	w->env.events = &exchange_front_events;
+	w->env.events = &ports_front_events;
 	w->env.world = w;
 	greeter_init(&w->greeter, &w->env, on_greeted, w);
 	authority_init(&w->authority, w->loop);

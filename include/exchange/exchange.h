@@ -103,7 +103,6 @@ struct exchange {
 	struct forward_facts facts;
 	struct deadline deadline;
 	struct ip client;		/* after trusted_proxies */
-	char     client_text[48];
 	bool     is_forwarded;		/* the client is not who opened the connection */
 	msec     touched;		/* when bytes last moved */
 	int64_t  joined_us;		/* when it took its place in line */

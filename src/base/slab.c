@@ -19,7 +19,10 @@
 #define UNPOISON(p, n)	((void)(p), (void)(n))
 #endif
 
-enum { BLOCK_BYTES = 64 * 1024, HEADER = 16 };
+enum {
+	BLOCK_BYTES = 64 * 1024,
+	HEADER = 8			/* of a link; what is in objects needs no more to be aligned */
+};
 
 /* Links stand before the object, so that poison covers all of it. */
 struct link {

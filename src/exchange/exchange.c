@@ -72,6 +72,15 @@ exchange_module_fini(void)
 
 /* --- birth ------------------------------------------------------------------------------------ */
 
+static struct str
+ip_text(struct arena *arena, const struct ip *ip)
+{
+	enum { ROOM = 48 };
+	char *p = arena_alloc(arena, ROOM);
+
+	return str_make(p, ip_format(ip, p, ROOM));
+}
+
 struct exchange *
 exchange_new(struct world *w, struct front_stream *front, struct message *m)
 {
@@ -93,12 +102,9 @@ exchange_new(struct world *w, struct front_stream *front, struct message *m)
 	facts->request = m;
 	facts->peer_ip = str_of(front->peer_text);
 	x->client = client_address(facts->config, &front->peer, m, &facts->peer_is_trusted);
-	facts->client_ip = facts->peer_ip;
-	if (x->client.is_set)
-		facts->client_ip = str_make(x->client_text,
-		    ip_format(&x->client, x->client_text, sizeof(x->client_text)));
 	x->is_forwarded = x->client.is_set && (!front->peer.is_set ||
 	    memcmp(x->client.bytes, front->peer.bytes, sizeof(x->client.bytes)) != 0);
+	facts->client_ip = x->is_forwarded ? ip_text(x->arena, &x->client) : facts->peer_ip;
 	facts->scheme = client_scheme(m, facts->peer_is_trusted, front->is_tls);
 	m->is_https = str_eq(facts->scheme, STR("https"));
 	forward_identify(facts->config, m, front->subject_field, front->subject);

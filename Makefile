@@ -210,7 +210,7 @@ install: need-build	## into DESTDIR and PREFIX; a configuration that is there st
 	install -D -m 644 src/daemon/weir.8 $(DESTDIR)$(MANDIR)/man8/weir.8
 	install -D -m 644 src/config/weir.yaml.5 $(DESTDIR)$(MANDIR)/man5/weir.yaml.5
 	install -D -m 644 conf/systemd/weir.service $(DESTDIR)$(UNITDIR)/weir.service
-	sed -i 's,@BINDIR@,$(SBINDIR),; s,/etc/weir/,$(CONFDIR)/,' $(DESTDIR)$(UNITDIR)/weir.service
+	sed -i 's,/usr/sbin/,$(SBINDIR)/,; s,/etc/weir/,$(CONFDIR)/,' $(DESTDIR)$(UNITDIR)/weir.service
 	install -m 644 conf/systemd/weir.socket $(DESTDIR)$(UNITDIR)/weir.socket
 	@test -e $(DESTDIR)$(CONFDIR)/weir.yaml || \
 		{ echo 'install -D -m 644 conf/weir.yaml $(DESTDIR)$(CONFDIR)/weir.yaml'; \

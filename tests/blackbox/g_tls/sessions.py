@@ -65,14 +65,14 @@ def test_resumed_by_the_next_program():
                 old = pid
                 pid = eventually(lambda: [int(x) for x in re.findall(r"process (\d+) takes over", w.stderr)
                                           if int(x) not in (w.pid, old)], 30)[-1]
-                eventually(lambda: not os.path.exists(f"/proc/{old}") or open(f"/proc/{old}/stat").read().split()[2] == "Z", 20)
+                eventually(lambda: has_ended(old), 20)
                 assert visit(w, version, "-sess_in", session) == "reused"
                 with open(f"/proc/{pid}/environ", "rb") as f:
                     assert re.search(rb"WEIR_TICKETS_FD=\d{1,3}\0", f.read()), "a number and nothing else"
                 assert not [x for x in os.listdir(f"/proc/{pid}/fd")
                             if "weir tickets" in os.readlink(f"/proc/{pid}/fd/{x}")], "it was read and closed"
             os.kill(pid, signal.SIGTERM)
-            eventually(lambda: not os.path.exists(f"/proc/{pid}"), 20)
+            eventually(lambda: has_ended(pid), 20)
             w.check_stderr()
             assert "books" not in w.stderr and "tickets of the program before" not in w.stderr, w.stderr
             w.stopped = True

@@ -17,7 +17,7 @@ def new_pid(w):
 def stop(w, pid):
     """Ends the new one, which is nobody's child any more: what it said is all there is."""
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: not os.path.exists(f"/proc/{pid}"), 20, "the new program ends")
+    eventually(lambda: has_ended(pid), 20, "the new program ends")
     w.check_stderr()
     assert "books" not in w.stderr and w.stderr.rstrip().endswith("stopped"), w.stderr
     w.stopped = True
@@ -237,7 +237,7 @@ def test_stopped_while_it_starts():
     w.signal(signal.SIGUSR2)
     child = int(eventually(lambda: re.search(r"upgrade: process (\d+) is starting", w.stderr)).group(1))
     w.stop()
-    eventually(lambda: not os.path.exists(f"/proc/{child}"), 20, "who would take over is not left behind")
+    eventually(lambda: has_ended(child), 20, "who would take over is not left behind")
 
 
 main()

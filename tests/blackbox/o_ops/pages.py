@@ -236,7 +236,7 @@ def test_the_next_program_has_it():
     assert c.recv_response().body == b"done"
     assert w.wait() == 0
     os.kill(int(m.group(1)), signal.SIGTERM)
-    eventually(lambda: not os.path.exists(f"/proc/{m.group(1)}"), 20, "the new program ends")
+    eventually(lambda: has_ended(m.group(1)), 20, "the new program ends")
     assert "books" not in w.stderr and w.stderr.rstrip().endswith("stopped"), w.stderr
     w.check_stderr()
     w.stopped = True

@@ -130,9 +130,9 @@ class Box:
         must("unshare", "-m", "--propagation", "private", "debootstrap", "--variant=minbase", f"--include={INCLUDE}",
              SUITE, self.root)
         self.write("/etc/hosts", "127.0.0.1 localhost\n")
-        self.write("/root/origin.py", ORIGIN)
-        self.write("/root/hammer.py", HAMMER)
-        self.write("/root/inside", INSIDE)
+        self.write("/srv/origin.py", ORIGIN)
+        self.write("/srv/hammer.py", HAMMER)
+        self.write("/srv/inside", INSIDE)
         self.process = self.pid = None
 
     def write(self, path, text):
@@ -155,7 +155,7 @@ class Box:
                 f.write("0")
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--cgroup", "--fork", "--kill-child",
-             "--propagation", "private", "sh", self.root + "/root/inside", self.root],
+             "--propagation", "private", "sh", self.root + "/srv/inside", self.root],
             stdin=subprocess.DEVNULL, preexec_fn=join)
 
         def child():
@@ -208,7 +208,7 @@ class Hammer:
 
     def __enter__(self):
         self.box.do("rm -f /run/enough")
-        self.process = self.box.background("python3 /root/hammer.py")
+        self.process = self.box.background("python3 /srv/hammer.py")
         time.sleep(0.5)
 
     def __exit__(self, kind, *_):
@@ -227,18 +227,18 @@ def package(box, version):
 def files(box):
     """What is there, but for what others note of others' work."""
     return set(box.do(r"""find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /var/cache -o -path
-        /var/lib/dpkg -o -path /var/log/journal -o -path /root -o -path /tmp -o -path /dev -o -path
+        /var/lib/dpkg -o -path /var/log/journal -o -path /root -o -path /srv -o -path /tmp -o -path /dev -o -path
         /var/lib/logrotate -o -path /var/lib/systemd/linger \) -prune -o -print; cut -d: -f1 /etc/passwd /etc/group"""
                       .replace("\n", " ")).split("\n"))
 
 
 def test_install(box):
-    box.do("dpkg -i /root/1.deb")
+    box.do("dpkg -i /srv/1.deb")
     assert box.run("systemctl is-active weir")[1].strip() == "inactive", "somebody has to read the file first"
     box.write("/etc/weir/weir.yaml", CONF)
     box.write("/etc/systemd/system/weir.service.d/strict.conf", STRICT)
     box.do("htpasswd -Bbc -C 8 /etc/weir/users ada pw; chgrp weir /etc/weir/users; chmod 640 /etc/weir/users; "
-           "adduser -q weir ssl-cert; systemctl daemon-reload; systemd-run -q --unit=origin python3 /root/origin.py; "
+           "adduser -q weir ssl-cert; systemctl daemon-reload; systemd-run -q --unit=origin python3 /srv/origin.py; "
            "systemctl start weir")
     until(lambda: "1 of 1 servers up" in box.show("StatusText"), "the server is up")
 
@@ -275,14 +275,14 @@ def test_upgrade(box):
     old = box.show("MainPID")
     stream = box.background("curl -sN 'http://127.0.0.1/?n=5'")
     with Hammer(box):
-        box.do("dpkg -i /root/2.deb")
+        box.do("dpkg -i /srv/2.deb")
         assert box.show("MainPID") not in (old, "0")
     assert stream.communicate(timeout=60)[0] == "xxxxxend"
     until(lambda: box.run(f"test -e /proc/{old}")[0] != 0, "the old one ends")
     assert box.show("ActiveState") == "active"
     # One that cannot start changes nothing.
     box.write("/etc/weir/weir.yaml", "nonsense")
-    assert "has not taken over" in box.do("dpkg -i /root/1.deb")
+    assert "has not taken over" in box.do("dpkg -i /srv/1.deb")
     box.do("curl -sf http://127.0.0.1/")
     box.write("/etc/weir/weir.yaml", CONF)
 
@@ -326,7 +326,7 @@ def main():
         box = Box(folder)
         for version in ("1", "2"):
             package(box, version)
-        depends = must("dpkg-deb", "-f", box.root + "/root/1.deb", "Depends")
+        depends = must("dpkg-deb", "-f", box.root + "/srv/1.deb", "Depends")
         names = " ".join(re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends))
         box.chroot(f"apt-get install -y --no-install-recommends {names}; : >/etc/machine-id")
         try:

@@ -21,22 +21,31 @@ def waiting(w):
     return json.loads(said)["upstreams"][0]["line"]["length"]
 
 
-def test_checked_when_its_place_comes_late():
-    """Who got a place because another's last exchange ended is checked like any newcomer."""
-    gate = Gate()
-    checked = []
-
+def long_or_name(gate):
+    """/long begins and ends when the gate opens; else it says who answers."""
     def handler(c, r):
-        if r.target == "/health":
-            checked.append(c.origin.name)
-            c.answer()
-        elif r.target == "/long":
+        if r.target == "/long":
             c.chunked_head()
             c.chunk(b"begun")
             gate.wait()
             c.last_chunk()
         else:
             c.answer(c.origin.name)
+    return handler
+
+
+def test_checked_when_its_place_comes_late():
+    """Who got a place because another's last exchange ended is checked like any newcomer."""
+    gate = Gate()
+    serve = long_or_name(gate)
+    checked = []
+
+    def handler(c, r):
+        if r.target == "/health":
+            checked.append(c.origin.name)
+            c.answer()
+        else:
+            serve(c, r)
     first = Origin(handler, "first", host=ADDRESSES[0])
     port = first.port
     late = Origin(handler, "late", host=ADDRESSES[64], port=port)
@@ -74,16 +83,9 @@ def test_who_waits_has_not_tried_who_came_since():
     """Whom it tried has left; whoever has that place now is another."""
     gate = Gate()
 
-    def handler(c, r):
-        if r.target == "/long":
-            c.chunked_head()
-            c.chunk(b"begun")
-            gate.wait()
-            c.last_chunk()
-        else:
-            c.answer(c.origin.name)
-    busy = Origin(handler, "busy", host=ADDRESSES[1])
-    comes = Origin(handler, "comes", host=ADDRESSES[2], port=busy.port)
+    serve = long_or_name(gate)
+    busy = Origin(serve, "busy", host=ADDRESSES[1])
+    comes = Origin(serve, "comes", host=ADDRESSES[2], port=busy.port)
     d = Dnsmasq(qwen=[busy.host])
     servers = f"{{address: 'qwen.test:{busy.port}', max_inflight: 1, max_fails: 0}}"
     with Weir(text(d, servers, up="queue: {size: 10, timeout: 60s}")) as w:

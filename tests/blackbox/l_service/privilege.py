@@ -78,7 +78,7 @@ def test_who_is_not_root():
                     f"user: daemon\n")
         os.chmod(path, 0o644)
         nobody = pwd.getpwnam("nobody")
-        reachable = shutil.copy(WEIR, d)    # what lies in /root is not
+        reachable = shutil.copy(WEIR, d)    # what lies in root's home is not
         code, _, err = run_weir("-c", path, program=reachable, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
         assert code == 3 and "only root can become daemon" in err, err
 

@@ -221,7 +221,7 @@ class Hammer:
 def package(box, version):
     out = must("sh", "conf/debian/build.sh", version, "build", cwd=ROOT)
     path = os.path.join(ROOT, re.search(r"in '(build/weir_[^']*\.deb)'", out).group(1))
-    shutil.move(path, os.path.join(box.root, "root", f"{version}.deb"))
+    shutil.move(path, os.path.join(box.root, "srv", f"{version}.deb"))
 
 
 def files(box):
